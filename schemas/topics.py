@@ -1,0 +1,44 @@
+"""Topics: how an application's topics and subjects are named.
+
+Promises: names follow from the application and the aggregate alone, so that a producer in any language can say them.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateTopics:
+    """The three topics of one aggregate type. All have the same number of partitions and the same key."""
+
+    application: str
+    aggregate: str
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the aggregate's Avro records, and the common beginning of its topics."""
+        return f"{self.application}.{self.aggregate}"
+
+    @property
+    def commands(self) -> str:
+        """Where commands are asked."""
+        return f"{self.namespace}.commands"
+
+    @property
+    def events(self) -> str:
+        """Where events are kept for ever: the event store."""
+        return f"{self.namespace}.events"
+
+    @property
+    def outcomes(self) -> str:
+        """Where each command's answer is given."""
+        return f"{self.namespace}.outcomes"
+
+
+def dead_letters_topic(application: str) -> str:
+    """Return the topic of the application's messages that could not be understood."""
+    return f"{application}.dead-letters"
+
+
+def subject_of(topic: str, record: str) -> str:
+    """Return the subject of a record (by its full name) on a topic."""
+    return f"{topic}-{record}"

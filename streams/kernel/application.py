@@ -1,0 +1,92 @@
+"""An application: the aggregates and projections that belong together under one name.
+
+Promises: names are unique within it, every projection's sources are in it, and it alone says what topics there are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.codec import MessageCodec, command_codec, event_codec
+from schemas.errors import DefinitionError
+from schemas.metadata import CommandMetadata, EventMetadata
+from schemas.outcomes import OUTCOME_SCHEMA, OutcomeCodec
+from schemas.registry import SchemaIds, canonical
+from schemas.topics import AggregateTopics, dead_letters_topic
+from streams.kernel.aggregate import Aggregate
+from streams.kernel.projection import Projection
+
+AnyAggregate = Aggregate[Any, Any, Any]
+AnyProjection = Projection[Any, Any]
+
+
+@dataclass(frozen=True)
+class Application:
+    """`kafold -A package.module:app` takes one of these."""
+
+    name: str
+    aggregates: Sequence[AnyAggregate]
+    projections: Sequence[AnyProjection] = ()
+
+    def __post_init__(self) -> None:
+        """Check the names, and that every projection's sources are here."""
+        if not self.name.replace("-", "").replace("_", "").isalnum() or not self.name.islower():
+            raise DefinitionError(f"application name {self.name!r}: use lower-case letters, digits, hyphens, underscores")
+        _check_unique("aggregate", [each.name for each in self.aggregates])
+        _check_unique("projection", [each.name for each in self.projections])
+        for projection in self.projections:
+            for source in projection.of:
+                if source not in self.aggregates:
+                    raise DefinitionError(f"projection {projection.name} folds {source.name}, which is not in {self.name}")
+
+    def aggregate(self, name: str) -> AnyAggregate:
+        """Return the aggregate of this name, or raise DefinitionError naming those that there are."""
+        for aggregate in self.aggregates:
+            if aggregate.name == name:
+                return aggregate
+        raise DefinitionError(f"no aggregate {name!r}; there are: {', '.join(each.name for each in self.aggregates)}")
+
+    def projection(self, name: str) -> AnyProjection:
+        """Return the projection of this name, or raise DefinitionError naming those that there are."""
+        for projection in self.projections:
+            if projection.name == name:
+                return projection
+        raise DefinitionError(f"no projection {name!r}; there are: {', '.join(each.name for each in self.projections)}")
+
+    def topics(self, aggregate: AnyAggregate) -> AggregateTopics:
+        """Return the names of an aggregate's topics."""
+        return AggregateTopics(self.name, aggregate.name)
+
+    @property
+    def dead_letters(self) -> str:
+        """The topic of the messages that could not be understood."""
+        return dead_letters_topic(self.name)
+
+    def command_codec(self, aggregate: AnyAggregate, ids: SchemaIds) -> MessageCodec[Any, CommandMetadata]:
+        """Return the codec of the aggregate's commands topic."""
+        topics = self.topics(aggregate)
+        return command_codec(topics.commands, topics.namespace, aggregate.command_types, ids)
+
+    def event_codec(self, aggregate: AnyAggregate, ids: SchemaIds) -> MessageCodec[Any, EventMetadata]:
+        """Return the codec of the aggregate's events topic."""
+        topics = self.topics(aggregate)
+        return event_codec(topics.events, topics.namespace, aggregate.event_types, ids)
+
+    def outcome_codec(self, aggregate: AnyAggregate, ids: SchemaIds) -> OutcomeCodec:
+        """Return the codec of the aggregate's outcomes topic."""
+        return OutcomeCodec(self.topics(aggregate).outcomes, ids)
+
+    def subjects(self, ids: SchemaIds) -> dict[str, str]:
+        """Return every subject of the application with its schema as JSON text: what must be registered."""
+        subjects: dict[str, str] = {}
+        for aggregate in self.aggregates:
+            subjects.update(self.command_codec(aggregate, ids).subjects())
+            subjects.update(self.event_codec(aggregate, ids).subjects())
+            subjects[self.outcome_codec(aggregate, ids).subject] = canonical(OUTCOME_SCHEMA)
+        return subjects
+
+
+def _check_unique(kind: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise DefinitionError(f"two {kind}s are called {name}: rename one")

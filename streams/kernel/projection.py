@@ -1,0 +1,87 @@
+"""A projection: a named, versioned fold of events into rows by key.
+
+`project(row, event, meta)` returns the row after the event, or None to delete it. A row that does not exist yet is given
+as the row model's defaults with its key filled in. The key is the aggregate's id, unless `key` says otherwise.
+
+Promises: which aggregates feed a projection is read off `project`'s annotation; `on_aggregate_key` says whether each row
+has one source partition and so one owner, or is shared by several and must be locked.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from schemas.errors import DefinitionError
+from schemas.messages import Event
+from schemas.metadata import EventMetadata
+from schemas.values import Value
+from streams.kernel.aggregate import Aggregate, flatten
+
+Ev = TypeVar("Ev", bound=Event)
+
+
+class Row(Value):
+    """The base of projections' rows. The first field is the key; every other field has a default."""
+
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+@dataclass(frozen=True)
+class Projection(Generic[RowT, Ev]):
+    """`of`: the aggregates whose events it folds. `key`: event → row key (default: the aggregate's id)."""
+
+    name: str
+    version: int
+    row: type[RowT]
+    of: Sequence[Aggregate[Any, Any, Any]]
+    project: Callable[[RowT, Ev, EventMetadata], RowT | None]
+    key: Callable[[Ev], Any] | None = None
+    event_types: frozenset[type[Event]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the event types off `project`, and check the row model and the sources."""
+        if self.version < 1 or not self.name.isidentifier() or not self.name.islower():
+            raise DefinitionError(f"projection {self.name!r} v{self.version}: a lower-case name and a version from 1")
+        hints = list(get_type_hints(self.project).values())
+        events = frozenset(flatten(hints[1]))
+        unsourced = events - {each for aggregate in self.of for each in aggregate.event_types}
+        if unsourced:
+            names = ", ".join(sorted(each.__name__ for each in unsourced))
+            raise DefinitionError(f"projection {self.name} folds {names}, which none of its aggregates has")
+        object.__setattr__(self, "event_types", events)
+        _check_row(self.name, self.row)
+
+    @property
+    def on_aggregate_key(self) -> bool:
+        """Whether its rows are keyed by their aggregate, so that each has one source partition and one owner."""
+        return self.key is None
+
+    @property
+    def key_field(self) -> str:
+        """The name of the row's key field."""
+        return next(iter(self.row.model_fields))
+
+    def key_of(self, event: Ev) -> Any:
+        """Return the key of the row that the event acts on."""
+        return event.aggregate_id if self.key is None else self.key(event)
+
+    def new_row(self, key: Any) -> RowT:
+        """Return the row before its first event."""
+        return self.row(**{self.key_field: key})
+
+
+def _check_row(name: str, row: type[Row]) -> None:
+    fields: dict[str, FieldInfo] = row.model_fields
+    if not fields:
+        raise DefinitionError(f"projection {name}: {row.__name__} has no fields; the first one is the key")
+    without = [
+        field_name
+        for field_name, field in list(fields.items())[1:]
+        if field.default is PydanticUndefined and field.default_factory is None
+    ]
+    if without:
+        raise DefinitionError(f"projection {name}: {row.__name__}.{without[0]} needs a default, for a row before its first event")
