@@ -1,0 +1,1 @@
+"""Putting kafold together and running it: settings, engines, supervision, command line."""
