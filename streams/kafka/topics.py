@@ -1,0 +1,114 @@
+"""An application's topics on a cluster: made, checked, and named by UUID.
+
+Promises: what is made can lose nothing (no compaction, no retention on events), what exists is checked for the same at
+every start (the **retention guard**), and partition counts never change after creation, since a key's partition would.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
+
+from schemas.registry import SCHEMAS_TOPIC
+from streams.kafka.config import Kafka
+from streams.kernel.application import Application
+from streams.kernel.errors import TopicProblem
+
+FOR_EVER = "-1"
+TIMEOUT_S = 30.0
+KEEP = {"cleanup.policy": "delete", "retention.ms": FOR_EVER, "retention.bytes": FOR_EVER}
+
+
+def declared_topics(application: Application, dedupe_window_s: int) -> dict[str, dict[str, str]]:
+    """Return each topic that the application needs, with its settings."""
+    outcomes = {**KEEP, "retention.ms": str(dedupe_window_s * 1000)}
+    topics: dict[str, dict[str, str]] = {application.dead_letters: KEEP}
+    for aggregate in application.aggregates:
+        names = application.topics(aggregate)
+        topics |= {names.commands: KEEP, names.events: KEEP, names.outcomes: outcomes}
+    return topics
+
+
+def prepare_topics(
+    kafka: Kafka, application: Application, partitions: int, replication_factor: int, dedupe_window_s: int
+) -> None:
+    """Make the topics that are missing, and check those that exist.
+
+    Raises:
+        TopicProblem: an existing topic could lose events, or has another partition count.
+    """
+    admin = AdminClient(kafka.admin())
+    declared = declared_topics(application, dedupe_window_s)
+    existing = admin.list_topics(timeout=TIMEOUT_S).topics
+    missing = [
+        NewTopic(name, partitions, replication_factor, config=dict(settings))
+        for name, settings in declared.items()
+        if name not in existing
+    ]
+    if SCHEMAS_TOPIC not in existing:
+        missing.append(NewTopic(SCHEMAS_TOPIC, 1, replication_factor, config={"cleanup.policy": "compact"}))
+    _create(admin, missing)
+    check_topics(kafka, application, partitions, dedupe_window_s)
+
+
+def check_topics(kafka: Kafka, application: Application, partitions: int, dedupe_window_s: int) -> None:
+    """Refuse topics that could lose events: the retention guard.
+
+    Raises:
+        TopicProblem: names the topic and the setting to change.
+    """
+    admin = AdminClient(kafka.admin())
+    declared = declared_topics(application, dedupe_window_s)
+    existing = admin.list_topics(timeout=TIMEOUT_S).topics
+    for name in declared:
+        if name not in existing:
+            raise TopicProblem(f"topic {name} is missing: start `kafold up` once to make it")
+        count = len(existing[name].partitions)
+        if count != partitions:
+            raise TopicProblem(
+                f"topic {name} has {count} partitions, {partitions} are declared: set KAFOLD_PARTITIONS={count} "
+                "(a topic's partition count never changes, because keys would move)"
+            )
+    for name, settings in _settings(admin, declared).items():
+        for problem in setting_problems(name, settings, declared[name]):
+            raise TopicProblem(problem)
+
+
+def setting_problems(name: str, actual: Mapping[str, str], declared: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with a topic's settings, a line each, with what to do."""
+    problems = []
+    if actual.get("cleanup.policy") != declared["cleanup.policy"]:
+        problems.append(f"topic {name} has cleanup.policy={actual.get('cleanup.policy')}: set it to delete, or events are lost")
+    for setting in ("retention.ms", "retention.bytes"):
+        kept, needed = int(actual.get(setting, 0)), int(declared[setting])
+        if kept != -1 and (needed == -1 or kept < needed):
+            problems.append(f"topic {name} has {setting}={kept}: set it to {needed}, or what is in it is lost")
+    return problems
+
+
+def topic_ids(kafka: Kafka, names: Iterable[str]) -> dict[str, str]:
+    """Return each topic's UUID, as Kafka prints it."""
+    futures = AdminClient(kafka.admin()).describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_S)
+    return {name: str(future.result().topic_id) for name, future in futures.items()}
+
+
+def _create(admin: AdminClient, topics: list[NewTopic]) -> None:
+    if not topics:
+        return
+    for name, future in admin.create_topics(topics, operation_timeout=TIMEOUT_S).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            # Another process that starts at the same moment may have been first.
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
+                raise TopicProblem(f"topic {name} cannot be made: {error.args[0].str()}") from error
+
+
+def _settings(admin: AdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    found: Mapping[Any, Any] = admin.describe_configs(resources, request_timeout=TIMEOUT_S)
+    return {
+        resource.name: {key: str(entry.value) for key, entry in future.result().items()}
+        for resource, future in found.items()
+    }

@@ -1,0 +1,151 @@
+"""Command processing: the pure step from a command and what is known to a decision.
+
+The owner of a partition **knows** each aggregate's state and version, and the outcomes of the commands that it has seen.
+A **work** is what it has decided since its last commit, laid over that knowledge; it becomes knowledge only when its
+transaction has committed, and is forgotten when not. A **decision** is one command's outcome with its encoded events.
+
+Promises: deciding is deterministic, does no I/O, and changes nothing but the work; a command id that is known is
+answered with the outcome that it had, never decided again; whatever the application's functions raise becomes a failed
+outcome of that one command.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from schemas.codec import MessageCodec
+from schemas.messages import Command
+from schemas.metadata import CommandMetadata, EventMetadata, event_id
+from schemas.outcomes import Outcome, Rejected, Status, answer_json, problem_json
+from streams.kernel.aggregate import Aggregate
+
+
+class Known(NamedTuple):
+    """What is known of one aggregate. `broken`: why its events cannot be folded, so that its commands fail."""
+
+    state: Any
+    version: int
+    broken: str | None = None
+
+
+class Memory(Protocol):
+    """The port to what is known of one partition from its committed log."""
+
+    def known(self, aggregate_id: str) -> Known | None:
+        """Return what is known of an aggregate; None: it has no events."""
+        ...
+
+    def outcome(self, command_id: str) -> bytes | None:
+        """Return the encoded final outcome of a command; None: it was never decided, or failed."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Decision:
+    """One command's outcome with its encoded events. The outcome's offsets are known once the events are delivered."""
+
+    aggregate_id: str
+    outcome: Outcome
+    events: Sequence[bytes] = ()
+
+
+@dataclass(slots=True)
+class Work:
+    """What was decided on one partition since its last commit."""
+
+    memory: Memory
+    known: dict[str, Known] = field(default_factory=dict)
+    decisions: dict[str, Decision] = field(default_factory=dict)
+
+    def of(self, aggregate_id: str) -> Known | None:
+        """Return what is known of an aggregate, uncommitted decisions included."""
+        return self.known.get(aggregate_id) or self.memory.known(aggregate_id)
+
+    def answered(self, command_id: str) -> Decision | bytes | None:
+        """Return how a command was answered: in this work, or before (the encoded outcome)."""
+        return self.decisions.get(command_id) or self.memory.outcome(command_id)
+
+
+class Processing:
+    """Decides the commands of one aggregate type."""
+
+    def __init__(self, aggregate: Aggregate[Any, Any, Any], codec: MessageCodec[Any, EventMetadata]) -> None:
+        """Take the decider, and the codec of its events."""
+        self._aggregate = aggregate
+        self._codec = codec
+        self._result_types = {command: command.answer_types()[0] for command in aggregate.command_types}
+        self._problem_types = {command: command.answer_types()[1] for command in aggregate.command_types}
+        self._nothing = Known(aggregate.initial, 0)
+
+    def process(
+        self, work: Work, command: Command[Any, Any], metadata: CommandMetadata, command_id: str, now_ms: int
+    ) -> Decision | bytes:
+        """Answer one command: decide it, unless its id is known. `now_ms` is recorded, never looked at."""
+        answered = work.answered(command_id)
+        if answered is not None:
+            return answered
+        known = work.of(command.aggregate_id) or self._nothing
+        decision = self._decide(known, command, metadata, command_id, now_ms, work)
+        if decision.outcome.status is not Status.FAILED:
+            work.decisions[command_id] = decision
+        return decision
+
+    def _decide(
+        self, known: Known, command: Any, metadata: CommandMetadata, command_id: str, now_ms: int, work: Work
+    ) -> Decision:
+        correlation_id = metadata.correlation_id or command_id
+        expected = metadata.expected_version
+
+        def outcome(status: Status, version: int, **answer: str | None) -> Outcome:
+            result, problem, reason = answer.get("result"), answer.get("problem"), answer.get("reason")
+            name = type(command).__name__
+            return Outcome(
+                command_id, name, status, version, expected, (), result, problem, reason, correlation_id, now_ms
+            )
+
+        if known.broken is not None:
+            return Decision(command.aggregate_id, outcome(Status.FAILED, known.version, reason=known.broken))
+        if expected is not None and expected != known.version:
+            return Decision(command.aggregate_id, outcome(Status.CONFLICT, known.version))
+        try:
+            decided = self._aggregate.decide(known.state, command)
+            if isinstance(decided, Rejected):
+                problem = problem_json(self._problem_types[type(command)], decided)
+                return Decision(command.aggregate_id, outcome(Status.REJECTED, known.version, problem=problem))
+            state = self._aggregate.fold(decided, known.state)
+            result = self._result(command, state, decided)
+            events = self._encode(decided, known.version, command, metadata, command_id, correlation_id, now_ms)
+        except Exception as error:  # the application's code: whatever it raises is this one command's failure
+            reason = f"{type(error).__name__}: {error}"
+            return Decision(command.aggregate_id, outcome(Status.FAILED, known.version, reason=reason))
+        version = known.version + len(events)
+        if events:
+            work.known[command.aggregate_id] = Known(state, version)
+        return Decision(command.aggregate_id, outcome(Status.ACCEPTED, version, result=result), events)
+
+    def _result(self, command: Any, state: Any, events: Sequence[Any]) -> str:
+        if self._aggregate.result is None:
+            return "null"
+        answer = self._aggregate.result(state, events)
+        return "null" if answer is None else answer_json(self._result_types[type(command)], answer)
+
+    def _encode(
+        self,
+        events: Sequence[Any],
+        version: int,
+        command: Any,
+        metadata: CommandMetadata,
+        command_id: str,
+        correlation_id: str,
+        now_ms: int,
+    ) -> list[bytes]:
+        causation_id = metadata.causation_id or command_id
+        encoded = []
+        for number, event in enumerate(events, 1):
+            if event.aggregate_id != command.aggregate_id:
+                raise ValueError(f"{type(event).__name__} is of {event.aggregate_id}, not of {command.aggregate_id}")
+            about = EventMetadata(
+                event_id(command_id, number), command_id, correlation_id, causation_id, version + number, now_ms
+            )
+            encoded.append(self._codec.encode(event, about))
+        return encoded

@@ -1,0 +1,138 @@
+"""A batch: the commands that are decided together and committed in one transaction.
+
+Promises: commands of one partition are decided in their order; an answer that was given before is given again, the same
+bytes; nothing outside the batch changes until `committed` is called.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from confluent_kafka import Message
+
+from schemas.dead_letters import DeadLetter
+from schemas.outcomes import Status
+from streams.kernel.processing import Decision, Work
+from streams.processor.lane import Asked, Lane, WrongKey, dead_letter
+from streams.processor.memory import PartitionMemory
+from streams.processor.transactions import Transactions
+
+Place = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Owned:
+    """A partition that this processor owns: what it knows, and the offset of the next command to take."""
+
+    lane: Lane
+    partition: int
+    memory: PartitionMemory
+    next_offset: int
+
+
+@dataclass(slots=True)
+class Part:
+    """One partition's share of a batch."""
+
+    owned: Owned
+    work: Work
+    next_offset: int
+    answers: list[tuple[bytes, Decision | bytes]] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    encoded: dict[str, bytes] = field(default_factory=dict)
+
+
+class Batch:
+    """Decides records, writes what was decided into a transaction, and afterwards makes it known."""
+
+    def __init__(self, dead_letters_topic: str, now_ms: int) -> None:
+        """`now_ms`: the time that the batch's events and outcomes record."""
+        self._dead_letters_topic = dead_letters_topic
+        self._now_ms = now_ms
+        self._parts: dict[Place, Part] = {}
+
+    def decide(self, records: Iterable[Message], owned: Mapping[Place, Owned]) -> int:
+        """Decide the records of the owned partitions, in order; return how many there were."""
+        count = 0
+        for record in records:
+            place = record.topic(), record.partition()
+            home = owned.get(place)
+            if home is None:
+                continue
+            part = self._parts.get(place)
+            if part is None:
+                part = self._parts[place] = Part(home, Work(home.memory), home.next_offset)
+            if record.offset() >= part.next_offset:
+                part.next_offset = record.offset() + 1
+                self._decide(part, record)
+                count += 1
+        return count
+
+    def write(self, transactions: Transactions) -> None:
+        """Put everything that was decided into the open transaction: events, then, with their offsets, the outcomes."""
+        fresh = self._write_events(transactions)
+        if fresh:
+            transactions.flush()
+        for decision, offsets in fresh:
+            decision.outcome = decision.outcome._replace(offsets=tuple(offsets))
+        for part in self._parts.values():
+            self._write_outcomes(part, transactions)
+            for letter in part.dead_letters:
+                transactions.produce(
+                    self._dead_letters_topic, part.owned.partition, letter.key, letter.value, letter.to_headers()
+                )
+
+    def consumed(self) -> dict[Place, int]:
+        """Return, by partition, the offset to go on from."""
+        return {place: part.next_offset for place, part in self._parts.items()}
+
+    def committed(self) -> None:
+        """Make known what was decided, because its transaction has committed."""
+        for part in self._parts.values():
+            part.owned.memory.commit(part.work, part.encoded)
+            part.owned.next_offset = part.next_offset
+
+    def _decide(self, part: Part, record: Message) -> None:
+        lane = part.owned.lane
+        asked = lane.read(record)
+        if isinstance(asked, Asked) and part.work.of(asked.command.aggregate_id) is None:
+            asked = _placed(lane, record, asked)
+        if isinstance(asked, DeadLetter):
+            part.dead_letters.append(asked)
+            return
+        answer = lane.processing.process(part.work, asked.command, asked.metadata, asked.command_id, self._now_ms)
+        part.answers.append((record.key(), answer))
+        if isinstance(answer, Decision) and answer.outcome.status is Status.FAILED:
+            part.dead_letters.append(dead_letter(record, RuntimeError(answer.outcome.reason)))
+
+    def _write_events(self, transactions: Transactions) -> list[tuple[Decision, list[int]]]:
+        fresh = []
+        for part in self._parts.values():
+            topic = part.owned.lane.topics.events
+            written: set[int] = set()
+            for key, answer in part.answers:
+                if isinstance(answer, Decision) and answer.events and id(answer) not in written:
+                    written.add(id(answer))
+                    offsets: list[int] = []
+                    fresh.append((answer, offsets))
+                    for event in answer.events:
+                        transactions.produce_counted(topic, part.owned.partition, key, event, offsets)
+        return fresh
+
+    def _write_outcomes(self, part: Part, transactions: Transactions) -> None:
+        lane = part.owned.lane
+        for key, answer in part.answers:
+            if isinstance(answer, Decision):
+                encoded = lane.outcomes.encode(answer.outcome)
+                if answer.outcome.status is not Status.FAILED:
+                    part.encoded[answer.outcome.command_id] = encoded
+            else:
+                encoded = answer
+            transactions.produce(lane.topics.outcomes, part.owned.partition, key, encoded)
+
+
+def _placed(lane: Lane, record: Message, asked: Asked) -> Asked | DeadLetter:
+    try:
+        lane.check_partition(record.key(), record.partition())
+    except WrongKey as error:
+        return dead_letter(record, error)
+    return asked

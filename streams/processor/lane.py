@@ -1,0 +1,103 @@
+"""A lane: one aggregate type's topics, codecs and decider, as the command processor uses them.
+
+Promises: `read` turns any record of the commands topic into either a command with its metadata, or a dead letter that
+says why not; it never raises for what a producer sent.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from confluent_kafka import Message
+
+from schemas.codec import MessageCodec
+from schemas.dead_letters import DeadLetter
+from schemas.errors import DecodingError
+from schemas.messages import Command
+from schemas.metadata import CommandMetadata, EventMetadata
+from schemas.outcomes import OutcomeCodec
+from schemas.registry import SchemaIds
+from schemas.topics import AggregateTopics
+from streams.kernel.application import AnyAggregate, Application
+from streams.kernel.partitioner import partition_of
+from streams.kernel.processing import Processing
+
+
+class WrongKey(DecodingError):
+    """A command's Kafka key is not its aggregate's id, or was placed by another partitioner than murmur2."""
+
+
+class Asked(NamedTuple):
+    """A command as it was read from its topic."""
+
+    command: Command[Any, Any]
+    metadata: CommandMetadata
+    command_id: str
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One aggregate type, ready to process."""
+
+    aggregate: AnyAggregate
+    topics: AggregateTopics
+    commands: MessageCodec[Any, CommandMetadata]
+    events: MessageCodec[Any, EventMetadata]
+    outcomes: OutcomeCodec
+    processing: Processing
+    partitions: int
+
+    def read(self, record: Message) -> Asked | DeadLetter:
+        """Return the command in a record, or the dead letter that it becomes."""
+        try:
+            command, metadata = self.commands.decode(record.value() or b"")
+            _check_key(command, record.key())
+        except DecodingError as error:
+            return dead_letter(record, error)
+        command_id = metadata.command_id or f"{record.topic()}-{record.partition()}-{record.offset()}"
+        return Asked(command, metadata, command_id)
+
+    def check_partition(self, key: bytes, partition: int) -> None:
+        """Check that a key lives on a partition. Only a new aggregate's needs it: an older one has passed it.
+
+        Raises:
+            WrongKey: another partitioner has placed it.
+        """
+        home = partition_of(key, self.partitions)
+        if home != partition:
+            raise WrongKey(f"key {key!r} belongs on partition {home}, not {partition}: set the partitioner to murmur2")
+
+
+def lanes(application: Application, ids: SchemaIds, partitions: int) -> Iterator[Lane]:
+    """Yield a lane for each of the application's aggregates."""
+    for aggregate in application.aggregates:
+        events = application.event_codec(aggregate, ids)
+        yield Lane(
+            aggregate,
+            application.topics(aggregate),
+            application.command_codec(aggregate, ids),
+            events,
+            application.outcome_codec(aggregate, ids),
+            Processing(aggregate, events),
+            partitions,
+        )
+
+
+def dead_letter(record: Message, error: Exception) -> DeadLetter:
+    """Return the dead letter of a record."""
+    return DeadLetter(
+        record.topic(),
+        record.partition(),
+        record.offset(),
+        record.timestamp()[1],
+        record.key(),
+        record.value(),
+        record.headers() or (),
+        type(error).__name__,
+        str(error),
+    )
+
+
+def _check_key(command: Command[Any, Any], key: bytes | None) -> None:
+    if key is None or key != command.aggregate_id.encode():
+        raise WrongKey(f"the Kafka key is {key!r}, but the command is for {command.aggregate_id!r}: they must be the same")

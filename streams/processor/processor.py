@@ -1,0 +1,169 @@
+"""The command processor: owns partitions of the commands topics, decides, and commits.
+
+Theory of operation. One consumer in the application's group takes whatever commands are there (1 to 5,000: group commit
+adapts by itself), a batch decides them, and one transaction commits events, outcomes and consumed offsets. The group
+metadata of the transaction is captured when the batch is taken, before anything is decided: a zombie that rejoined would
+otherwise commit an old batch. Nothing polls the group between taking and committing, so no rebalance can fall in between
+unseen. A newly assigned partition stays paused until it is recovered.
+
+Promises: a command's events, its outcome and the progress are visible together or not at all; two processors never both
+commit for one partition; what is known changes only after a commit.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from schemas.registry import SchemaIds
+from streams.kafka.config import Kafka
+from streams.kernel.application import Application
+from streams.kernel.errors import Indefinite, TransactionAborted
+from streams.processor.batch import Batch, Owned
+from streams.processor.lane import lanes
+from streams.processor.recovery import Recovery
+from streams.processor.transactions import Transactions
+
+_LOG = logging.getLogger("kafold.processor")
+BATCH_COMMANDS_MAX = 5_000
+IDLE_S = 0.1
+SESSION_TIMEOUT_MS = 6_000
+Place = tuple[str, int]
+
+
+def group_of(application: Application) -> str:
+    """Return the consumer group of an application's command processors."""
+    return f"{application.name}.processor"
+
+
+class CommandProcessor:
+    """One processor. `slot`: its number among the application's processors; two of the same slot fence each other."""
+
+    def __init__(self, application: Application, kafka: Kafka, ids: SchemaIds, partitions: int, slot: int = 0) -> None:
+        """Join the group; commands are processed by `turn` or `run`."""
+        self._application = application
+        self._kafka = kafka
+        self._transactional_id = f"{group_of(application)}.{slot}"
+        self._lanes = {lane.topics.commands: lane for lane in lanes(application, ids, partitions)}
+        self._owned: dict[Place, Owned] = {}
+        self._transactions = Transactions(kafka, self._transactional_id)
+        self._consumer = Consumer(
+            kafka.consumer(
+                group_id=group_of(application),
+                partition_assignment_strategy="cooperative-sticky",
+                session_timeout_ms=SESSION_TIMEOUT_MS,
+                heartbeat_interval_ms=1_000,
+                fetch_queue_backoff_ms=10,
+            )
+        )
+        self._recovery = Recovery(kafka, self._consumer)
+        self._consumer.subscribe(
+            list(self._lanes), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
+
+    @property
+    def owned(self) -> frozenset[Place]:
+        """The commands partitions that it owns and has recovered."""
+        return frozenset(self._owned)
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Process commands until `stopped` says so, then leave the group."""
+        try:
+            while not stopped():
+                self.turn()
+        finally:
+            self.close()
+
+    def turn(self) -> int:
+        """Process what is there; return how many commands that was. Blocks for at most 0.1 s when there is nothing."""
+        records = self._take(0.0 if self._recovery else IDLE_S)
+        count = self._process(records) if records else 0
+        if self._recovery:
+            self._recover()
+        return count
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._recovery.close()
+        self._consumer.close()
+
+    def _take(self, timeout_s: float) -> list[Message]:
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return []
+        records = [first, *self._consumer.consume(BATCH_COMMANDS_MAX - 1, 0)]
+        for record in records:
+            if record.error() is not None:
+                _raise_if_lasting(record.error())
+        return [record for record in records if record.error() is None]
+
+    def _process(self, records: list[Message]) -> int:
+        group = self._consumer.consumer_group_metadata()
+        batch = Batch(self._application.dead_letters, time.time_ns() // 1_000_000)
+        count = batch.decide(records, self._owned)
+        if not count:
+            return 0
+        try:
+            self._commit(batch, group)
+        except TransactionAborted as error:
+            _LOG.warning("a transaction was aborted, its commands are decided again: %s", error)
+            self._rewind()
+            return 0
+        except Indefinite as error:
+            _LOG.warning("a transaction's end is unknown, the log is read again: %s", error)
+            self._start_over()
+            return 0
+        return count
+
+    def _commit(self, batch: Batch, group: Any) -> None:
+        self._transactions.begin()
+        batch.write(self._transactions)
+        self._transactions.commit(batch.consumed(), group)
+        batch.committed()
+
+    def _rewind(self) -> None:
+        for place, owned in self._owned.items():
+            self._seek(place, owned.next_offset)
+
+    def _start_over(self) -> None:
+        """Forget everything; a new producer ends the old one's transaction, whichever way, before the log is read."""
+        self._transactions = Transactions(self._kafka, self._transactional_id)
+        places = list(self._owned)
+        self._owned.clear()
+        self._consumer.pause([TopicPartition(*place) for place in places])
+        for topic, partition in places:
+            self._recovery.start(self._lanes[topic], partition)
+
+    def _recover(self) -> None:
+        for recovered in self._recovery.step():
+            place = recovered.place
+            next_offset = recovered.next_offset or 0
+            self._owned[place] = Owned(recovered.lane, recovered.partition, recovered.memory, next_offset)
+            self._seek(place, next_offset)
+            self._consumer.resume([TopicPartition(*place)])
+            _LOG.info("%s[%d] is owned, from offset %d", *place, next_offset)
+
+    def _seek(self, place: Place, offset: int) -> None:
+        self._consumer.seek(TopicPartition(*place, offset))
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_assign(partitions)
+        consumer.pause(partitions)
+        for partition in partitions:
+            self._recovery.start(self._lanes[partition.topic], partition.partition)
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for partition in partitions:
+            place = partition.topic, partition.partition
+            self._owned.pop(place, None)
+            self._recovery.forget(place)
+        consumer.incremental_unassign(partitions)
+
+
+def _raise_if_lasting(error: KafkaError) -> None:
+    """Raise what will not pass by itself; librdkafka retries the rest."""
+    if error.fatal() or error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART):
+        raise KafkaException(error)
+    _LOG.warning("%s", error.str())

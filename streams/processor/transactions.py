@@ -1,0 +1,125 @@
+"""Transactions: events, outcomes and consumed offsets that become visible together or not at all.
+
+Promises: whatever goes wrong ends as one of three errors that say what to do: Fenced (exit), TransactionAborted (nothing
+of it happened: rewind), Indefinite (nobody knows: read the log again).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from streams.kafka.config import Kafka
+from streams.kernel.errors import Fenced, Indefinite, TransactionAborted
+
+TRANSACTION_TIMEOUT_MS = 5_000
+CALL_TIMEOUT_S = 10.0
+_FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
+
+Headers = list[tuple[str, bytes | None]]
+
+
+class Transactions:
+    """One transactional producer. `transactional_id` is stable per slot, so that a successor fences this one."""
+
+    def __init__(self, kafka: Kafka, transactional_id: str) -> None:
+        """Make the producer; it ends (aborts) whatever its predecessor has left open."""
+        self._failures: list[KafkaError] = []
+        self._producer = Producer(
+            kafka.producer(
+                transactional_id=transactional_id,
+                transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+                linger_ms=0,
+                queue_buffering_max_messages=1_000_000,
+            )
+        )
+        _call(lambda: self._producer.init_transactions(CALL_TIMEOUT_S))
+
+    def begin(self) -> None:
+        """Open a transaction."""
+        self._failures.clear()
+        _call(self._producer.begin_transaction)
+
+    def produce(
+        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers | None = None
+    ) -> None:
+        """Put one record into the open transaction."""
+        self._put(topic, partition, key, value, headers or [], self._delivered)
+
+    def produce_counted(self, topic: str, partition: int, key: bytes, value: bytes, offsets: list[int]) -> None:
+        """Put one record into the open transaction; its offset is appended to `offsets` when it is delivered."""
+
+        def delivered(error: KafkaError | None, message: Any) -> None:
+            if error is None:
+                offsets.append(message.offset())
+            else:
+                self._failures.append(error)
+
+        self._put(topic, partition, key, value, [], delivered)
+
+    def flush(self) -> None:
+        """Wait until everything so far is delivered, so that offsets are known.
+
+        Raises:
+            TransactionAborted: something was not delivered.
+        """
+        left = self._producer.flush(CALL_TIMEOUT_S)
+        if left or self._failures:
+            reason = self._failures[0] if self._failures else f"{left} records were not delivered in time"
+            self.abort()
+            raise TransactionAborted(str(reason))
+
+    def commit(self, consumed: Mapping[tuple[str, int], int], group: Any) -> None:
+        """Commit the records together with the consumed offsets, on behalf of the group member in `group`."""
+        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in consumed.items()]
+        self._or_abort(lambda: self._producer.send_offsets_to_transaction(offsets, group, CALL_TIMEOUT_S))
+        self._or_abort(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
+
+    def abort(self) -> None:
+        """Give the open transaction up."""
+        _call(lambda: self._producer.abort_transaction(CALL_TIMEOUT_S))
+
+    def _put(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        delivered: Callable[[KafkaError | None, Any], None],
+    ) -> None:
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition, on_delivery=delivered, headers=headers)
+                return
+            except BufferError:
+                self._producer.poll(0.1)  # the queue is full: deliveries make room
+            except KafkaException as error:
+                raise _sorted(error.args[0]) from error
+
+    def _delivered(self, error: KafkaError | None, message: Any) -> None:
+        if error is not None:
+            self._failures.append(error)
+
+    def _or_abort(self, call: Callable[[], None]) -> None:
+        try:
+            _call(call)
+        except TransactionAborted:
+            self.abort()
+            raise
+
+
+def _call(call: Callable[[], Any]) -> None:
+    try:
+        call()
+    except KafkaException as error:
+        raise _sorted(error.args[0]) from error
+
+
+def _sorted(error: KafkaError) -> Exception:
+    """Return the platform's error for librdkafka's: fenced, to be aborted, or unknown."""
+    if error.code() in _FENCED or error.fatal():
+        return Fenced(f"another processor has this slot: {error.str()}")
+    if error.txn_requires_abort():
+        return TransactionAborted(error.str())
+    return Indefinite(error.str())
