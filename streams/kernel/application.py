@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.codec import MessageCodec, command_codec, event_codec
+from schemas.codec import MessageCodec
+from schemas.contract import Contract
 from schemas.errors import DefinitionError
 from schemas.metadata import CommandMetadata, EventMetadata
-from schemas.outcomes import OUTCOME_SCHEMA, OutcomeCodec
-from schemas.registry import SchemaIds, canonical
+from schemas.outcomes import OutcomeCodec
+from schemas.registry import SchemaIds
 from schemas.topics import AggregateTopics, dead_letters_topic
 from streams.kernel.aggregate import Aggregate
 from streams.kernel.projection import Projection
@@ -62,28 +63,30 @@ class Application:
         """The topic of the messages that could not be understood."""
         return dead_letters_topic(self.name)
 
+    def contract(self, aggregate: AnyAggregate) -> Contract:
+        """Return what the aggregate publishes."""
+        return Contract(self.topics(aggregate), aggregate.command_types, aggregate.event_types)
+
+    @property
+    def contracts(self) -> Sequence[Contract]:
+        """What each aggregate publishes: all that a producer of commands needs."""
+        return [self.contract(aggregate) for aggregate in self.aggregates]
+
     def command_codec(self, aggregate: AnyAggregate, ids: SchemaIds) -> MessageCodec[Any, CommandMetadata]:
         """Return the codec of the aggregate's commands topic."""
-        topics = self.topics(aggregate)
-        return command_codec(topics.commands, topics.namespace, aggregate.command_types, ids)
+        return self.contract(aggregate).command_codec(ids)
 
     def event_codec(self, aggregate: AnyAggregate, ids: SchemaIds) -> MessageCodec[Any, EventMetadata]:
         """Return the codec of the aggregate's events topic."""
-        topics = self.topics(aggregate)
-        return event_codec(topics.events, topics.namespace, aggregate.event_types, ids)
+        return self.contract(aggregate).event_codec(ids)
 
     def outcome_codec(self, aggregate: AnyAggregate, ids: SchemaIds) -> OutcomeCodec:
         """Return the codec of the aggregate's outcomes topic."""
-        return OutcomeCodec(self.topics(aggregate).outcomes, ids)
+        return self.contract(aggregate).outcome_codec(ids)
 
-    def subjects(self, ids: SchemaIds) -> dict[str, str]:
+    def subjects(self) -> dict[str, str]:
         """Return every subject of the application with its schema as JSON text: what must be registered."""
-        subjects: dict[str, str] = {}
-        for aggregate in self.aggregates:
-            subjects.update(self.command_codec(aggregate, ids).subjects())
-            subjects.update(self.event_codec(aggregate, ids).subjects())
-            subjects[self.outcome_codec(aggregate, ids).subject] = canonical(OUTCOME_SCHEMA)
-        return subjects
+        return {subject: schema for contract in self.contracts for subject, schema in contract.subjects().items()}
 
 
 def _check_unique(kind: str, names: Sequence[str]) -> None:

@@ -1,0 +1,100 @@
+"""The outcome reader: a thread that follows outcomes topics and hands each outcome to whoever waits for it.
+
+Promises: an outcome committed after `follow` returned is never missed; nothing is kept for which nobody waits.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from producers.ports import Cluster
+from schemas.errors import DecodingError
+from schemas.outcomes import Outcome, OutcomeCodec
+
+_LOG = logging.getLogger("kafold.client")
+POLL_S = 0.1
+TIMEOUT_S = 10.0
+
+
+class Answer(NamedTuple):
+    """An outcome, and the partition that it and its events are on."""
+
+    outcome: Outcome
+    partition: int
+
+
+class OutcomeReader:
+    """Follows outcomes topics from where they end when they are first followed."""
+
+    def __init__(self, cluster: Cluster, codecs: Mapping[str, OutcomeCodec]) -> None:
+        """`codecs`: by outcomes topic. Nothing is read until a topic is followed."""
+        self._codecs = codecs
+        self._waiting: dict[str, Future[Answer]] = {}
+        self._followed: set[str] = set()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._consumer = Consumer(cluster.consumer(group_id="kafold-client"))
+        self._thread = threading.Thread(target=self._run, name="kafold-outcomes", daemon=True)
+
+    def follow(self, topic: str) -> None:
+        """Follow a topic from its present end on. Blocks until its partitions' ends are known."""
+        with self._lock:
+            if topic in self._followed:
+                return
+            partitions = self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
+            ends = []
+            for partition in partitions:
+                # The last stable offset: an outcome of a transaction that is still open comes after it.
+                _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+                ends.append(TopicPartition(topic, partition, end))
+            self._consumer.incremental_assign(ends)
+            self._followed.add(topic)
+            if not self._thread.is_alive():
+                self._thread.start()
+
+    def expect(self, command_id: str) -> "Future[Answer]":
+        """Return the future of a command's outcome. Call it before the command is sent."""
+        with self._lock:
+            return self._waiting.setdefault(command_id, Future())
+
+    def forget(self, command_id: str) -> None:
+        """Stop waiting for a command's outcome."""
+        with self._lock:
+            self._waiting.pop(command_id, None)
+
+    def close(self) -> None:
+        """End the thread and leave the cluster."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._consumer.close()
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.is_set():
+                record = self._consumer.poll(POLL_S)
+                if record is not None and record.error() is None:
+                    self._hand_over(record)
+        except KafkaException as error:
+            self._fail(error)
+
+    def _hand_over(self, record: Message) -> None:
+        try:
+            outcome = self._codecs[record.topic()].decode(record.value() or b"")
+        except DecodingError as error:
+            _LOG.warning("%s[%d]@%d is no outcome: %s", record.topic(), record.partition(), record.offset(), error)
+            return
+        with self._lock:
+            waiting = self._waiting.pop(outcome.command_id, None)
+        if waiting is not None:
+            waiting.set_result(Answer(outcome, record.partition()))
+
+    def _fail(self, error: Exception) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            future.set_exception(error)

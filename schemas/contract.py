@@ -1,0 +1,47 @@
+"""A contract: what one aggregate type publishes, its messages on its topics.
+
+It is all that a producer of commands needs, and all that a registry must know before the topics are used.
+
+Promises: pure data; from it alone every topic, subject, schema and codec of the aggregate follows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.codec import MessageCodec, command_codec, event_codec
+from schemas.messages import Command, Event
+from schemas.metadata import CommandMetadata, EventMetadata
+from schemas.outcomes import OUTCOME_SCHEMA, OutcomeCodec
+from schemas.registry import Registry, SchemaIds, canonical
+from schemas.topics import AggregateTopics
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One aggregate type's topics and message types."""
+
+    topics: AggregateTopics
+    commands: tuple[type[Command[Any, Any]], ...]
+    events: tuple[type[Event], ...]
+
+    def command_codec(self, ids: SchemaIds) -> MessageCodec[Any, CommandMetadata]:
+        """Return the codec of the commands topic."""
+        return command_codec(self.topics.commands, self.topics.namespace, self.commands, ids)
+
+    def event_codec(self, ids: SchemaIds) -> MessageCodec[Any, EventMetadata]:
+        """Return the codec of the events topic."""
+        return event_codec(self.topics.events, self.topics.namespace, self.events, ids)
+
+    def outcome_codec(self, ids: SchemaIds) -> OutcomeCodec:
+        """Return the codec of the outcomes topic."""
+        return OutcomeCodec(self.topics.outcomes, ids)
+
+    def subjects(self) -> Mapping[str, str]:
+        """Return each subject with its schema as JSON text: what must be registered."""
+        nowhere = Registry()
+        return {
+            **self.command_codec(nowhere).subjects(),
+            **self.event_codec(nowhere).subjects(),
+            self.outcome_codec(nowhere).subject: canonical(OUTCOME_SCHEMA),
+        }
