@@ -31,6 +31,12 @@ class Endpoints:
     dsn: str = field(repr=False)  # holds a password
     kafka_properties: dict[str, str] = field(repr=False)
     owned: bool
+    _checks: tuple[Callable[[], None], ...] = field(default=(), repr=False, compare=False)
+
+    def check(self) -> None:
+        """Raise EngineError when an embedded engine has ended since; quick, to be asked now and then."""
+        for check in self._checks:
+            check()
 
     def environment(self) -> dict[str, str]:
         """Variables that point a child process at these same endpoints."""
@@ -51,7 +57,7 @@ def engines(settings: Settings, on_progress: Callable[[str], None] | None = None
     with ExitStack() as stack:
         running = _Running(stack, on_progress or _say_nothing)
         kafka, postgres = _kafka(settings, running), _postgres(settings, running)
-        yield Endpoints(kafka(), postgres(), settings.kafka.properties, running.owned)
+        yield Endpoints(kafka(), postgres(), settings.kafka.properties, running.owned, running.checks)
 
 
 class _Running:
@@ -65,6 +71,10 @@ class _Running:
     @property
     def owned(self) -> bool:
         return any(engine.owned for engine in self._all)
+
+    @property
+    def checks(self) -> tuple[Callable[[], None], ...]:
+        return tuple(engine.check for engine in self._all)
 
     def begin(self, engine: Engine) -> RunningEngine:
         running = join_or_start(engine, self._on_progress)

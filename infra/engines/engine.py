@@ -6,18 +6,20 @@ ends with its owner. ``join_or_start`` never waits for readiness, so that Kafka 
 """
 
 import os
+import subprocess
 from collections.abc import Callable
 from typing import Protocol
 
-from infra.engines.errors import EngineStartError, HomeInUseError, PortTakenError
+from infra.engines.errors import EngineStartError, EngineStoppedError, HomeInUseError, PortTakenError
 from infra.engines.home import EngineHome, EngineState
-from infra.engines.ports import free_port, is_free
-from infra.engines.process import EngineProcess, Launch
+from infra.engines.ports import free_port, is_free, is_listening
+from infra.lifeline import GuardedProcess, Launch
 from infra.waiting import wait_until
 
 OnProgress = Callable[[str], None]
 
 _START_TIMEOUT_S = 60.0
+_JOIN_TIMEOUT_S = 180.0  # its owner may be downloading
 _START_TRIES_MAX = 3
 
 
@@ -88,16 +90,20 @@ class OwnedEngine:
         """Stop the engine but keep the home."""
         self._process.stop()
 
-    def has_ended(self) -> bool:
-        """Whether the engine is gone, by a crash for example."""
-        return self._process.has_ended()
+    def check(self) -> None:
+        """Raise EngineStoppedError when the engine has crashed."""
+        if self._process.has_ended():
+            raise EngineStoppedError(
+                f"{self._engine.name} has ended by itself; its log ends with:\n{self._process.log_tail()}\n"
+                f"The whole log is in {self._process.log}. Start kafold again; the data is kept."
+            )
 
-    def _launch(self) -> tuple[EngineProcess, tuple[int, ...]]:
+    def _launch(self) -> tuple[GuardedProcess, tuple[int, ...]]:
         self._tries += 1
         self.ports = _choose_ports(self._engine)
         self._write_state(ready=False)
         self._on_progress(f"starting {self._engine.name} on port {self.ports[0]}")
-        return EngineProcess.start(self._engine.launch(self.ports), self._lock_fd), self.ports
+        return GuardedProcess.start(self._engine.launch(self.ports), self._lock_fd), self.ports
 
     def _is_up(self) -> bool:
         def settled() -> bool:
@@ -124,11 +130,19 @@ class JoinedEngine:
 
     owned = False
 
-    def __init__(self, ports: tuple[int, ...]) -> None:
+    def __init__(self, engine: Engine, ports: tuple[int, ...]) -> None:
         self.ports = ports
+        self._engine = engine
 
     def await_ready(self) -> None:
         """It was ready when it was joined."""
+
+    def check(self) -> None:
+        """Raise EngineStoppedError when its owner has stopped it, or it has crashed."""
+        if not is_listening(self.ports[0]):
+            raise EngineStoppedError(
+                f"{self._engine.name} has ended: the process that started it stopped it. Start kafold again."
+            )
 
     def ask_to_stop(self) -> None:
         """Its owner stops it."""
@@ -153,10 +167,12 @@ def join_or_start(engine: Engine, on_progress: OnProgress) -> RunningEngine:
         if lock_fd is not None:
             found.append(_start(engine, lock_fd, on_progress))
         elif (state := engine.home.read_state()) is not None and state.ready and engine.answers(state.ports):
-            found.append(JoinedEngine(state.ports))
+            found.append(JoinedEngine(engine, state.ports))
         return bool(found)
 
-    if not wait_until(settle, _START_TIMEOUT_S):
+    if not settle():
+        on_progress(f"waiting for {engine.name}, which another process starts or stops")
+    if not found and not wait_until(settle, _JOIN_TIMEOUT_S):
         raise HomeInUseError(_who_holds(engine))
     return found[0]
 
@@ -165,8 +181,13 @@ def _start(engine: Engine, lock_fd: int, on_progress: OnProgress) -> OwnedEngine
     try:
         engine.prepare(on_progress)
         return OwnedEngine(engine, lock_fd, on_progress)
-    except BaseException:
+    except BaseException as error:
         engine.home.unlock()
+        if isinstance(error, OSError | subprocess.SubprocessError):
+            raise EngineStartError(
+                f"{engine.name} cannot be prepared in {engine.home.folder}: {error}. "
+                "See to its disk space and permissions, or use another home (KAFOLD_HOME)."
+            ) from error
         raise
 
 

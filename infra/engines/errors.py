@@ -6,6 +6,7 @@
     ``PortTakenError``        the port that was asked for is in use: end its user, or ask for another
     ``HomeInUseError``        another process holds this home's engine, but it does not answer: end that process
     ``EngineStartError``      the engine ended or stayed silent: the last lines of its log say why
+    ``EngineStoppedError``    the engine ended while it was in use: start kafold again
 """
 
 
@@ -31,3 +32,7 @@ class HomeInUseError(EngineError):
 
 class EngineStartError(EngineError):
     """The engine ended, or did not answer in time, while it was starting."""
+
+
+class EngineStoppedError(EngineError):
+    """The engine ended while it was in use."""

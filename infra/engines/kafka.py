@@ -5,6 +5,7 @@ restarts and may come up on another port, since the configuration is written ane
 """
 
 import importlib.util
+import shutil
 import signal
 import subprocess
 import uuid
@@ -19,7 +20,7 @@ from infra.engines.errors import EnginesMissingError, EngineStartError
 from infra.engines.home import EngineHome
 from infra.engines.jars import class_path, default_cache, read_pinned
 from infra.engines.ports import LOOPBACK, is_listening
-from infra.engines.process import Launch
+from infra.lifeline import Launch
 
 _NODE_ID = 1
 _STOP_GRACE_S = 20.0
@@ -64,7 +65,7 @@ class KafkaEngine:
 
     def launch(self, ports: tuple[int, ...]) -> Launch:
         """Write the configuration for these ports and tell how to start."""
-        self._write_properties(ports)
+        self._write_properties(self._data, ports)
         argv = self._java(*_HEAP, "kafka.Kafka", str(self._properties))
         return Launch(argv, self._log, signal.SIGTERM, _STOP_GRACE_S)
 
@@ -79,14 +80,18 @@ class KafkaEngine:
             return False
 
     def _format(self) -> None:
-        self._write_properties((9092, 9093))  # the ports do not get into the data
+        """Into a draft folder first, so that an interrupted run leaves nothing that looks like data."""
+        draft = self.home.folder / "data.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        self._write_properties(draft, (9092, 9093))  # the ports do not get into the data
         tool = self._java("kafka.tools.StorageTool", "format", "-t", str(uuid.uuid4()), "-c", str(self._properties))
         done = subprocess.run(tool, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=False)
         if done.returncode != 0:
             raise EngineStartError(f"Kafka cannot format {self._data}:\n{(done.stderr or done.stdout).strip()}")
+        draft.rename(self._data)
 
-    def _write_properties(self, ports: tuple[int, ...]) -> None:
-        lines = (f"{key}={value}\n" for key, value in _server_properties(self._data, ports).items())
+    def _write_properties(self, data: Path, ports: tuple[int, ...]) -> None:
+        lines = (f"{key}={value}\n" for key, value in _server_properties(data, ports).items())
         self._properties.write_text("".join(lines), encoding="utf-8")
 
     def _java(self, *arguments: str) -> list[str]:

@@ -25,7 +25,7 @@ from infra.engines.engine import OnProgress
 from infra.engines.errors import EnginesMissingError, EngineStartError
 from infra.engines.home import EngineHome
 from infra.engines.ports import LOOPBACK, is_listening
-from infra.engines.process import Identity, Launch
+from infra.lifeline import Identity, Launch
 
 ROLE = "kafold"
 DATABASE = "kafold"
@@ -62,7 +62,7 @@ class PostgresEngine:
         """Make the data folder once; clear away the pid file of a killed server."""
         binaries = _binaries()
         if self._identity is not None:
-            _open_ways(self.home.folder, binaries)
+            _open_ways(self.home.folder, binaries, on_progress)
         if not (self._data / "PG_VERSION").exists():
             on_progress("making PostgreSQL's data folder")
             self._init(binaries)
@@ -158,10 +158,12 @@ def _identity() -> Identity | None:
     return Identity(user.pw_uid, user.pw_gid)
 
 
-def _open_ways(folder: Path, binaries: Path) -> None:
+def _open_ways(folder: Path, binaries: Path, on_progress: OnProgress) -> None:
     """Let the unprivileged user reach its data and run its programs."""
     for path in (folder, *folder.parents, *binaries.parents):
-        _permit(path, stat.S_IXOTH)
+        if not path.stat().st_mode & stat.S_IXOTH:
+            on_progress(f"letting user {_UNPRIVILEGED_USER} pass through {path} (chmod o+x): PostgreSQL refuses root")
+            _permit(path, stat.S_IXOTH)
     package = binaries.parent.parent
     for tree in (binaries.parent, package.with_name(f"{package.name}.libs")):
         if not tree.stat().st_mode & stat.S_IROTH:

@@ -1,7 +1,7 @@
-"""Guardian: a small process between kafold and one engine, which ends the engine when kafold is gone.
+"""Guardian: a small process between kafold and one child, which ends the child when kafold is gone.
 
 Theory. The owner starts the guardian with a pipe as its standard input and never writes to it. The guardian starts the
-engine and waits for the first of four things:
+child, reports its process id, and waits for the first of four things:
 
 =====================  ===============================================
 what it sees           what it means
@@ -9,14 +9,14 @@ what it sees           what it means
 end of the pipe        the owner closed it, or died, by kill -9 too
 another parent         the owner died, but a fork of it holds the pipe
 SIGTERM, INT, HUP      somebody asks the guardian itself to stop
-the engine's end       it stopped or crashed by itself
+the child's end        it stopped or crashed by itself
 =====================  ===============================================
 
-It then sends the engine its stop signal, waits out the grace time, and kills it. The guardian leads its own session, so
+It then sends the child its stop signal, waits out the grace time, and kills it. The guardian leads its own session, so
 that Ctrl-C reaches the owner alone, who stops things in order. Should the guardian itself be killed, Linux sends the
-engine SIGTERM (PR_SET_PDEATHSIG). Its exit code is the engine's.
+child SIGTERM (PR_SET_PDEATHSIG). Its exit code is the child's, or 128 + n when signal n ended the child.
 
-It runs by path as ``python -I guardian.py`` and imports the standard library only, which keeps it small and quick.
+It runs by path as ``python -IS guardian.py`` and imports the standard library only, which keeps it small and quick.
 """
 
 import argparse
@@ -36,12 +36,12 @@ _STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main() -> int:
-    """Run one engine for as long as its owner lives."""
+    """Run one child for as long as its owner lives."""
     options = _options()
     asked: list[int] = []
     wake = _wake_on_signals(asked)
-    engine = subprocess.Popen(
-        options.engine,
+    child = subprocess.Popen(
+        options.child,
         stdin=subprocess.DEVNULL,
         pass_fds=options.keep_fd,
         user=options.uid,
@@ -49,22 +49,29 @@ def main() -> int:
         extra_groups=None if options.uid is None else [],
         preexec_fn=_die_with_parent(),  # safe: the guardian has one thread only
     )
-    while engine.poll() is None and not asked and os.getppid() == options.owner:
+    _report(options.report_fd, child.pid)
+    while child.poll() is None and not asked and os.getppid() == options.owner:
         if _owner_hung_up(wake):
             break
-    return _stop(engine, options.stop_signal, options.grace_s)
+    return _stop(child, options.stop_signal, options.grace_s)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--owner", type=int, required=True)
+    parser.add_argument("--report-fd", type=int, required=True)
     parser.add_argument("--stop-signal", type=int, required=True)
     parser.add_argument("--grace-s", type=float, required=True)
     parser.add_argument("--uid", type=int)
     parser.add_argument("--gid", type=int)
     parser.add_argument("--keep-fd", type=int, action="append", default=[])
-    parser.add_argument("engine", nargs="+")
+    parser.add_argument("child", nargs="+")
     return parser.parse_args()
+
+
+def _report(descriptor: int, pid: int) -> None:
+    with os.fdopen(descriptor, "w") as report:
+        report.write(f"{pid}\n")
 
 
 def _wake_on_signals(asked: list[int]) -> int:
@@ -98,14 +105,15 @@ def _die_with_parent() -> Callable[[], None] | None:
     return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def _stop(engine: "subprocess.Popen[bytes]", stop_signal: int, grace_s: float) -> int:
-    if engine.poll() is None:
-        engine.send_signal(stop_signal)
+def _stop(child: "subprocess.Popen[bytes]", stop_signal: int, grace_s: float) -> int:
+    if child.poll() is None:
+        child.send_signal(stop_signal)
     try:
-        return engine.wait(grace_s)
+        code = child.wait(grace_s)
     except subprocess.TimeoutExpired:
-        engine.kill()
-        return engine.wait()
+        child.kill()
+        code = child.wait()
+    return code if code >= 0 else 128 - code
 
 
 if __name__ == "__main__":
