@@ -172,7 +172,8 @@ class Client:
 
     def _topic_id(self, topic: str) -> str:
         if topic not in self._topic_ids:
-            found = AdminClient(self._cluster.admin()).describe_topics(TopicCollection([topic]))
+            admin = AdminClient(self._cluster.admin())  # kept: its futures die with it
+            found = admin.describe_topics(TopicCollection([topic]))
             self._topic_ids[topic] = str(found[topic].result(TIMEOUT_S).topic_id)
         return self._topic_ids[topic]
 

@@ -4,11 +4,12 @@ Promises: what is made can lose nothing (no compaction, no retention on events),
 every start (the **retention guard**), and partition counts never change after creation, since a key's partition would.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from schemas.registry import SCHEMAS_TOPIC
 from streams.kafka.config import Kafka
@@ -17,6 +18,7 @@ from streams.kernel.errors import TopicProblem
 
 FOR_EVER = "-1"
 TIMEOUT_S = 30.0
+PAUSE_S = 0.05
 KEEP = {"cleanup.policy": "delete", "retention.ms": FOR_EVER, "retention.bytes": FOR_EVER}
 
 
@@ -49,6 +51,7 @@ def prepare_topics(
     if SCHEMAS_TOPIC not in existing:
         missing.append(NewTopic(SCHEMAS_TOPIC, 1, replication_factor, config={"cleanup.policy": "compact"}))
     _create(admin, missing)
+    _wait_for_leaders(admin, missing)
     check_topics(kafka, application, partitions, dedupe_window_s)
 
 
@@ -89,7 +92,8 @@ def setting_problems(name: str, actual: Mapping[str, str], declared: Mapping[str
 
 def topic_ids(kafka: Kafka, names: Iterable[str]) -> dict[str, str]:
     """Return each topic's UUID, as Kafka prints it."""
-    futures = AdminClient(kafka.admin()).describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_S)
+    admin = AdminClient(kafka.admin())  # kept: its futures die with it
+    futures = admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_S)
     return {name: str(future.result().topic_id) for name, future in futures.items()}
 
 
@@ -103,6 +107,18 @@ def _create(admin: AdminClient, topics: list[NewTopic]) -> None:
             # Another process that starts at the same moment may have been first.
             if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
                 raise TopicProblem(f"topic {name} cannot be made: {error.args[0].str()}") from error
+
+
+def _wait_for_leaders(admin: AdminClient, topics: list[NewTopic]) -> None:
+    """Wait until every new partition answers: its leader learns of it a moment after the topic is made."""
+    waiting = [TopicPartition(topic.topic, number) for topic in topics for number in range(topic.num_partitions)]
+    deadline = time.monotonic() + TIMEOUT_S
+    while waiting:
+        found = admin.list_offsets({place: OffsetSpec.latest() for place in waiting}, request_timeout=TIMEOUT_S)
+        waiting = [place for place, future in found.items() if future.exception(TIMEOUT_S) is not None]
+        if waiting and time.monotonic() > deadline:
+            raise TopicProblem(f"topic {waiting[0].topic} has no leader after {TIMEOUT_S:g} s: look at the cluster's log")
+        time.sleep(PAUSE_S if waiting else 0)
 
 
 def _settings(admin: AdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:

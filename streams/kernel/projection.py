@@ -17,14 +17,10 @@ from pydantic_core import PydanticUndefined
 from schemas.errors import DefinitionError
 from schemas.messages import Event
 from schemas.metadata import EventMetadata
-from schemas.values import Value
+from schemas.rows import Row as Row
 from streams.kernel.aggregate import Aggregate, flatten
 
 Ev = TypeVar("Ev", bound=Event)
-
-
-class Row(Value):
-    """The base of projections' rows. The first field is the key; every other field has a default."""
 
 
 RowT = TypeVar("RowT", bound=Row)

@@ -3,45 +3,15 @@
 from datetime import date
 from typing import TypeAlias, assert_never
 
-from pydantic import Field
-
 from schemas.metadata import EventMetadata
 from schemas.shop.accounts import AccountEvent, AccountOpened, PurchaseRecorded, PurchaseRefunded
+from schemas.shop.rows import CustomerSummary, DailySales, UserRow
 from schemas.shop.users import EmailChanged, UserCreated, UserDeactivated, UserEvent
 from streams.domain.shop.accounts import account
 from streams.domain.shop.users import user
-from streams.kernel.projection import Projection, Row
+from streams.kernel.projection import Projection
 
 Sale: TypeAlias = PurchaseRecorded | PurchaseRefunded
-
-
-class UserRow(Row):
-    """One user as it stands."""
-
-    user_id: str = Field(description="the user's id")
-    email: str = Field("", description="the address that the user has now")
-    name: str = ""
-    active: bool = Field(True, description="false once the user was deactivated")
-
-
-class CustomerSummary(Row):
-    """One customer's purchases so far."""
-
-    account_id: str = Field(description="the customer's account")
-    first_purchase: date | None = Field(None, description="day of the first purchase")
-    last_purchase: date | None = Field(None, description="day of the last purchase")
-    purchases: int = Field(0, description="number of purchases")
-    quantity: int = Field(0, description="number of discs bought")
-    total_cents: int = Field(0, description="bought less refunded, United States cents")
-
-
-class DailySales(Row):
-    """One day's sales over all customers."""
-
-    day: date
-    purchases: int = Field(0, description="number of purchases")
-    quantity: int = Field(0, description="number of discs sold")
-    total_cents: int = Field(0, description="sold less refunded on that day, United States cents")
 
 
 def project_user(row: UserRow, event: UserEvent, meta: EventMetadata) -> UserRow:
