@@ -21,8 +21,6 @@ from schemas.rows import Row as Row
 from streams.kernel.aggregate import Aggregate, flatten
 
 Ev = TypeVar("Ev", bound=Event)
-
-
 RowT = TypeVar("RowT", bound=Row)
 
 

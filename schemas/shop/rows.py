@@ -1,0 +1,36 @@
+"""The sample application's rows: what its read models show. Money is whole United States cents."""
+
+from datetime import date
+
+from pydantic import Field
+
+from schemas.rows import Row
+
+
+class UserRow(Row):
+    """One user as it stands."""
+
+    user_id: str = Field(description="the user's id")
+    email: str = Field("", description="the address that the user has now")
+    name: str = Field("", description="the name that the user gave")
+    active: bool = Field(True, description="false once the user was deactivated")
+
+
+class CustomerSummary(Row):
+    """One customer's purchases so far."""
+
+    account_id: str = Field(description="the customer's account")
+    first_purchase: date | None = Field(None, description="day of the first purchase")
+    last_purchase: date | None = Field(None, description="day of the last purchase")
+    purchases: int = Field(0, description="number of purchases")
+    quantity: int = Field(0, description="number of discs bought")
+    total_cents: int = Field(0, description="bought less refunded, United States cents")
+
+
+class DailySales(Row):
+    """One day's sales over all customers."""
+
+    day: date = Field(description="the day of the sales")
+    purchases: int = Field(0, description="number of purchases")
+    quantity: int = Field(0, description="number of discs sold")
+    total_cents: int = Field(0, description="sold less refunded on that day, United States cents")
