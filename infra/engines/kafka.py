@@ -27,7 +27,10 @@ _STOP_GRACE_S = 20.0
 _ANSWER_TIMEOUT_S = 2.0
 _FORMAT_TIMEOUT_S = 60.0
 _HEAP = ("-Xms256m", "-Xmx768m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
-_NO_WARNING = "--sun-misc-unsafe-memory-access=allow"  # Kafka 4.2 unmaps its index files in a way that Java 25 deplores
+_JVM = (
+    "-XX:-UsePerfData",  # no files in the machine's /tmp
+    "--sun-misc-unsafe-memory-access=allow",  # Kafka 4.2 unmaps its index files in a way that Java 25 deplores
+)
 
 _LOG4J = """\
 status = error
@@ -51,6 +54,7 @@ class KafkaEngine:
         self.port_wanted = port
         self._log = home / "logs" / "kafka.log"
         self._data = self.home.folder / "data"
+        self._scratch = self.home.folder / "tmp"
         self._properties = self.home.folder / "server.properties"
         self._class_path = ""
 
@@ -58,6 +62,9 @@ class KafkaEngine:
         """Fetch the jars and format the data folder, both once."""
         java_executable()
         self._class_path = class_path(read_pinned(), default_cache(), on_progress)
+        # Native libraries are unpacked there; a killed broker leaves them behind.
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir()
         (self.home.folder / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
         if not (self._data / "meta.properties").exists():
             on_progress("formatting Kafka's data folder")
@@ -96,7 +103,8 @@ class KafkaEngine:
 
     def _java(self, *arguments: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self.home.folder / 'log4j2.properties'}"
-        return [str(java_executable()), "-cp", self._class_path, _NO_WARNING, logging, *arguments]
+        scratch = f"-Djava.io.tmpdir={self._scratch}"
+        return [str(java_executable()), "-cp", self._class_path, *_JVM, logging, scratch, *arguments]
 
 
 def bootstrap_servers(ports: tuple[int, ...]) -> str:
