@@ -5,6 +5,7 @@
     KafoldError                     catch this to catch everything of kafold's
     ├── UnsupportedType             a message has a field that Avro cannot express: change the field's type
     ├── DefinitionError             an aggregate, projection or application is declared wrongly: fix the declaration
+    ├── HandlerNotFound             no handler is registered for a command or query: register one
     ├── EncodingError               a value does not fit its schema: fix the value (the sender's fault)
     ├── DecodingError               bytes are not a message of this topic: dead-letter them, go on
     │   ├── WrongMagicByte          not in the Confluent wire format
@@ -29,6 +30,10 @@ class UnsupportedType(KafoldError):
 
 class DefinitionError(KafoldError):
     """An aggregate, a projection or an application is declared wrongly; the text says what to change."""
+
+
+class HandlerNotFound(KafoldError):
+    """A bus was given a message that nobody handles; the text names its type and what is registered."""
 
 
 class EncodingError(KafoldError):

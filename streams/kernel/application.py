@@ -1,4 +1,4 @@
-"""An application: the aggregates and projections that belong together under one name.
+"""An application: the aggregates, projections and query handlers that belong together under one name.
 
 Promises: names are unique within it, every projection's sources are in it, and it alone says what topics there are.
 """
@@ -16,6 +16,7 @@ from schemas.registry import SchemaIds
 from schemas.topics import AggregateTopics, dead_letters_topic
 from streams.kernel.aggregate import Aggregate
 from streams.kernel.projection import Projection
+from streams.kernel.query import QueryHandler, query_type
 
 AnyAggregate = Aggregate[Any, Any, Any]
 AnyProjection = Projection[Any, Any]
@@ -28,6 +29,7 @@ class Application:
     name: str
     aggregates: Sequence[AnyAggregate]
     projections: Sequence[AnyProjection] = ()
+    queries: Sequence[QueryHandler] = ()
 
     def __post_init__(self) -> None:
         """Check the names, and that every projection's sources are here."""
@@ -35,6 +37,7 @@ class Application:
             raise DefinitionError(f"application name {self.name!r}: use lower-case letters, digits, hyphens, underscores")
         _check_unique("aggregate", [each.name for each in self.aggregates])
         _check_unique("projection", [each.name for each in self.projections])
+        _check_unique("query handler", [query_type(each).__name__ for each in self.queries])
         for projection in self.projections:
             for source in projection.of:
                 if source not in self.aggregates:

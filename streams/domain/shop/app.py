@@ -2,7 +2,13 @@
 
 from streams.domain.shop.accounts import account
 from streams.domain.shop.projections import customer_summary, daily_sales, users
+from streams.domain.shop.queries import get_best_customers, get_customer_summary, get_user_by_id, sales_by_day
 from streams.domain.shop.users import user
 from streams.kernel.application import Application
 
-shop = Application("shop", aggregates=[user, account], projections=[users, customer_summary, daily_sales])
+shop = Application(
+    "shop",
+    aggregates=[user, account],
+    projections=[users, customer_summary, daily_sales],
+    queries=[get_user_by_id, get_customer_summary, get_best_customers, sales_by_day],
+)
