@@ -1,0 +1,71 @@
+"""What is committed in an application's topics, read whole: the evidence that tests judge by."""
+
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from schemas.dead_letters import DeadLetter
+from schemas.messages import Event
+from schemas.metadata import EventMetadata
+from schemas.outcomes import Outcome
+from schemas.registry import SchemaIds
+from streams.kafka.config import Kafka
+from streams.kernel.application import Application
+
+
+class Recorded(NamedTuple):
+    """An event in the log."""
+
+    partition: int
+    offset: int
+    event: Event
+    metadata: EventMetadata
+
+
+class Answered(NamedTuple):
+    """An outcome in the log."""
+
+    partition: int
+    offset: int
+    outcome: Outcome
+
+
+def read_committed(cluster: Kafka, topic: str, timeout_s: float = 30.0) -> list[Message]:
+    """Return every committed record of a topic, partition by partition."""
+    consumer = Consumer(cluster.consumer(group_id="tests", enable_partition_eof=True))
+    partitions = consumer.list_topics(topic, timeout=timeout_s).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+    waiting, records = set(partitions), list[Message]()
+    while waiting:
+        record = consumer.poll(timeout_s)
+        if record is None:
+            raise AssertionError(f"{topic} could not be read within {timeout_s:g} s")
+        error = record.error()
+        if error is None:
+            records.append(record)
+        elif error.code() == KafkaError._PARTITION_EOF:
+            waiting.discard(record.partition())
+    consumer.close()
+    return sorted(records, key=lambda each: (each.partition(), each.offset()))
+
+
+def events_of(application: Application, name: str, cluster: Kafka, ids: SchemaIds) -> list[Recorded]:
+    """Return every event of an aggregate type."""
+    aggregate = application.aggregate(name)
+    codec = application.event_codec(aggregate, ids)
+    records = read_committed(cluster, application.topics(aggregate).events)
+    return [Recorded(each.partition(), each.offset(), *codec.decode(each.value())) for each in records]
+
+
+def outcomes_of(application: Application, name: str, cluster: Kafka, ids: SchemaIds) -> list[Answered]:
+    """Return every outcome of an aggregate type."""
+    aggregate = application.aggregate(name)
+    codec = application.outcome_codec(aggregate, ids)
+    records = read_committed(cluster, application.topics(aggregate).outcomes)
+    return [Answered(each.partition(), each.offset(), codec.decode(each.value())) for each in records]
+
+
+def dead_letters_of(application: Application, cluster: Kafka) -> list[DeadLetter]:
+    """Return every dead letter of an application."""
+    records = read_committed(cluster, application.dead_letters)
+    return [DeadLetter.from_record(each.key(), each.value(), each.headers() or []) for each in records]
