@@ -32,7 +32,10 @@ class TopicRegistry:
         self._registry = Registry()
         self._lock = threading.Lock()
         self._place = TopicPartition(SCHEMAS_TOPIC, 0, 0)
-        self._consumer = Consumer(kafka.consumer(group_id="kafold-schemas", isolation_level="read_uncommitted"))
+        configuration = kafka.consumer(group_id="kafold-schemas", isolation_level="read_uncommitted")
+        self._consumer = Consumer(configuration)
+        # Asked on a connection of its own: behind a waiting fetch the answer takes fetch.wait.max.ms, half a second.
+        self._ends = Consumer(configuration)
         self._consumer.assign([self._place])
         self._next = 0
         self.refresh()
@@ -40,7 +43,7 @@ class TopicRegistry:
     def refresh(self) -> bool:
         """Read what was registered since; return whether there was anything."""
         with self._lock:
-            _, end = self._consumer.get_watermark_offsets(self._place, timeout=TIMEOUT_S)
+            _, end = self._ends.get_watermark_offsets(self._place, timeout=TIMEOUT_S)
             before = self._next
             while self._next < end:
                 message = self._consumer.poll(TIMEOUT_S)
@@ -75,6 +78,7 @@ class TopicRegistry:
     def close(self) -> None:
         """Leave the cluster."""
         self._consumer.close()
+        self._ends.close()
 
     def __enter__(self) -> Self:
         """Return the registry; it is closed at the end of the `with`."""
