@@ -1,8 +1,4 @@
-"""Avro shapes: how a pydantic model is written as Avro, and read back.
-
-A **shape** is a schema with two converters, between the Python value and the plain value that fastavro writes and reads.
-fastavro's own logical types are not used on the way (they cost three times in decoding): it sees the bare schema, and
-the converters do dates, times, decimals, UUIDs and enums.
+"""Avro from pydantic: the shape of a model is derived from its fields' annotations.
 
 Promises: what `record_shape` accepts survives the round trip unchanged; what cannot be expressed is refused with the
 field's name and what to use instead.
@@ -18,29 +14,30 @@ X | None                                      union with null
 a union of models, or of plain scalars        union
 list[X], tuple[X, ...]; dict[str, X]          array; map
 a nested model                                record
+Annotated[X, ...], NewType                    as X
 ============================================  ==================================================
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, time
+from collections.abc import Sequence
 from decimal import Decimal
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
+from schemas.advice import instead
+from schemas.avro_records import check_model, default_of, record_of
 from schemas.avro_scalars import SCALARS, decimal_shape, enum_shape, literal_shape
 from schemas.errors import UnsupportedType
-from schemas.shape import Convert, Shape
-from schemas.values import construct
+from schemas.shape import ABSENT, ArrayShape, Branch, EnumShape, MapShape, RecordShape, Shape, UnionShape
 
 PLAIN = frozenset({bool, int, float, str, bytes})
+NULL = Branch(NoneType, Shape("null"))
 
 
-def record_shape(model: type[BaseModel]) -> Shape:
+def record_shape(model: type[BaseModel]) -> RecordShape:
     """Derive the shape of a model.
 
     Raises:
@@ -49,13 +46,9 @@ def record_shape(model: type[BaseModel]) -> Shape:
     return _Derivation().record(model, model.__name__)
 
 
-def bare(schema: Any) -> Any:
-    """Return the schema without its logical types: the one that fastavro works with."""
-    if isinstance(schema, Mapping):
-        return {key: bare(value) for key, value in schema.items() if key not in ("logicalType", "precision", "scale")}
-    if isinstance(schema, Sequence) and not isinstance(schema, str):
-        return [bare(each) for each in schema]
-    return schema
+def union_of(branches: Sequence[Branch]) -> UnionShape:
+    """Return the union of the branches, in their order."""
+    return UnionShape([each.shape.schema for each in branches], branches=tuple(branches))
 
 
 class _Derivation:
@@ -65,16 +58,15 @@ class _Derivation:
         self.named: dict[str, Any] = {}
         self.open: list[type[BaseModel]] = []
 
-    def record(self, model: type[BaseModel], where: str) -> Shape:
+    def record(self, model: type[BaseModel], where: str) -> RecordShape:
         if model in self.open:
             raise UnsupportedType(f"{where}: {model.__name__} contains itself: refer to the inner one by its id")
+        check_model(model, where)
         known = self.define(model.__name__, model, where)
         self.open.append(model)
-        shapes = {
-            name: self.field(field, f"{model.__name__}.{name}", name) for name, field in model.model_fields.items()
-        }
+        shapes = {name: self.field(field, f"{model.__name__}.{name}") for name, field in model.model_fields.items()}
         self.open.pop()
-        return Shape(model.__name__ if known else _record_schema(model, shapes), *_record_converters(model, shapes))
+        return record_of(model, shapes, model.__name__ if known else None)
 
     def define(self, name: str, meaning: Any, where: str) -> bool:
         """Remember what a name means; return whether it was known.
@@ -88,172 +80,90 @@ class _Derivation:
         self.named[name] = meaning
         return known
 
-    def field(self, field: FieldInfo, where: str, name: str) -> Shape:
-        if _is_decimal(field.annotation):
-            inner = decimal_shape(field.metadata, where)
-            return _optional(inner) if field.annotation not in SCALARS and _nullable(field.annotation) else inner
-        return self.of(field.annotation, where, name)
+    def field(self, field: FieldInfo, where: str) -> Shape:
+        """Derive a field. A decimal's constraints are in `field.metadata`: pydantic takes outermost ones off."""
+        annotation = field.annotation
+        if annotation is Decimal or (_is_union(annotation) and Decimal in get_args(annotation)):
+            decimal = decimal_shape(field.metadata, where)
+            others = [each for each in get_args(annotation) if each is not Decimal]
+            if not others:
+                return decimal
+            if others == [NoneType]:
+                return _first(union_of([NULL, Branch(Decimal, decimal)]), default_of(field))
+            raise UnsupportedType(f"{where}: a Decimal in a union with other types: wrap each in a model")
+        shape = self.of(annotation, where)
+        return _first(shape, default_of(field)) if isinstance(shape, UnionShape) else shape
 
-    def of(self, annotation: Any, where: str, name: str) -> Shape:
+    def of(self, annotation: Any, where: str) -> Shape:
+        if isinstance(annotation, NewType):
+            return self.of(annotation.__supertype__, where)
         if annotation in SCALARS:
             return SCALARS[annotation]
         origin, arguments = get_origin(annotation), get_args(annotation)
         if origin is Annotated:
-            return self.annotated(arguments, where, name)
+            return self.annotated(arguments, where)
         if origin in (Union, UnionType):
-            return self.union(arguments, where, name)
-        if origin is Literal:
-            shape = literal_shape(arguments, where)
-            known = self.define(shape.schema["name"], arguments, where)
-            return Shape(shape.schema["name"]) if known else shape
+            return self.union(arguments, where)
         if origin in (list, tuple, dict):
-            return self.container(origin, arguments, where, name)
+            return self.container(origin, arguments, where)
+        return self.named_type(annotation, where)
+
+    def named_type(self, annotation: Any, where: str) -> Shape:
+        if get_origin(annotation) is Literal:
+            return self.once(literal_shape(get_args(annotation), where), get_args(annotation), where)
         if isinstance(annotation, type) and issubclass(annotation, Enum):
-            shape = enum_shape(annotation, where)
-            known = self.define(annotation.__name__, annotation, where)
-            return Shape(annotation.__name__, shape.write, shape.read) if known else shape
+            return self.once(enum_shape(annotation, where), annotation, where)
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             return self.record(annotation, where)
-        raise UnsupportedType(f"{where}: {_instead(annotation)}")
+        raise UnsupportedType(f"{where}: {instead(annotation)}")
 
-    def annotated(self, arguments: tuple[Any, ...], where: str, name: str) -> Shape:
-        if _is_decimal(arguments[0]):
+    def once(self, shape: EnumShape, meaning: Any, where: str) -> EnumShape:
+        """Return the enum, by its name alone if it was defined before."""
+        known = self.define(shape.schema["name"], meaning, where)
+        return EnumShape(shape.schema["name"], values=shape.values) if known else shape
+
+    def annotated(self, arguments: tuple[Any, ...], where: str) -> Shape:
+        if arguments[0] is Decimal:
             return decimal_shape(list(arguments[1:]), where)
-        return self.of(arguments[0], where, name)
+        return self.of(arguments[0], where)
 
-    def container(self, origin: Any, arguments: tuple[Any, ...], where: str, name: str) -> Shape:
+    def container(self, origin: Any, arguments: tuple[Any, ...], where: str) -> Shape:
         if origin is tuple and (len(arguments) != 2 or arguments[1] is not Ellipsis):
             raise UnsupportedType(f"{where}: a tuple of fixed length has no Avro type: use tuple[X, ...] or a model")
         if origin is dict and arguments[0] is not str:
             raise UnsupportedType(f"{where}: Avro's maps have str keys: use dict[str, X] or a list of models")
-        inner = self.of(arguments[1] if origin is dict else arguments[0], where, name)
+        item = self.of(arguments[1] if origin is dict else arguments[0], where)
         if origin is dict:
-            return _map_shape(inner)
-        return _array_shape(inner, origin)
+            return MapShape({"type": "map", "values": item.schema}, item=item)
+        if isinstance(item, RecordShape) and not item.fields:
+            # Its items would take no bytes, so that a reader could not tell a broken count from a true one.
+            raise UnsupportedType(f"{where}: a list of models without fields is only a number: use an int")
+        return ArrayShape({"type": "array", "items": item.schema}, item=item, kind=origin)
 
-    def union(self, arguments: tuple[Any, ...], where: str, name: str) -> Shape:
-        branches = [each for each in arguments if each is not NoneType]
-        nullable = len(branches) < len(arguments)
-        if len(branches) == 1:
-            return _optional(self.of(branches[0], where, name))
-        if all(isinstance(each, type) and issubclass(each, BaseModel) for each in branches):
-            return _model_union(branches, [self.record(each, where) for each in branches], nullable)
-        if all(each in PLAIN for each in branches):
-            schemas = [SCALARS[each].schema for each in branches]
-            return Shape(["null", *schemas] if nullable else schemas)
+    def union(self, arguments: tuple[Any, ...], where: str) -> UnionShape:
+        members = [_unwrapped(each) for each in arguments if each is not NoneType]
+        null = [NULL] if NoneType in arguments else []
+        if len(members) == 1:
+            only = next(each for each in arguments if each is not NoneType)
+            return union_of([*null, Branch(object, self.of(only, where))])
+        if len(set(members)) < len(members):
+            raise UnsupportedType(f"{where}: the union names a type twice: leave one out")
+        if all(isinstance(each, type) and issubclass(each, BaseModel) for each in members) or PLAIN.issuperset(members):
+            return union_of([*null, *(Branch(each, self.of(each, where)) for each in members)])
         raise UnsupportedType(f"{where}: a union may join models, or plain scalars, but not both: wrap it in models")
 
 
-def _record_schema(model: type[BaseModel], shapes: Mapping[str, Shape]) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "record", "name": model.__name__}
-    if model.__doc__:
-        schema["doc"] = " ".join(model.__doc__.split())
-    schema["fields"] = [_avro_field(name, field, shapes[name]) for name, field in model.model_fields.items()]
-    return schema
+def _first(union: UnionShape, default: Any) -> UnionShape:
+    """Return the union with its default's branch first, as Avro wants it."""
+    for branch in union.branches if default is not ABSENT else ():
+        if branch.kind is type(default) or (branch.kind in (object, Decimal) and default is not None):
+            return union_of([branch, *(each for each in union.branches if each is not branch)])
+    return union
 
 
-def _record_converters(model: type[BaseModel], shapes: Mapping[str, Shape]) -> tuple[Convert, Convert]:
-    writes = [(name, shape.write) for name, shape in shapes.items() if shape.write]
-    reads = [(name, shape.read) for name, shape in shapes.items() if shape.read]
-
-    def write(value: BaseModel) -> dict[str, Any]:
-        fields = dict(value.__dict__)
-        for name, convert in writes:
-            fields[name] = convert(fields[name])
-        return fields
-
-    def read(fields: dict[str, Any]) -> BaseModel:
-        for name, convert in reads:
-            fields[name] = convert(fields[name])
-        return construct(model, fields)
-
-    return write, read
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType)
 
 
-def _avro_field(name: str, field: FieldInfo, shape: Shape) -> dict[str, Any]:
-    described: dict[str, Any] = {"name": name, "type": shape.schema}
-    if field.description:
-        described["doc"] = field.description
-    default = _default(field)
-    if default is not PydanticUndefined:
-        plain = shape.to_avro(default)
-        # Avro wants a default to be of the union's first branch.
-        if isinstance(shape.schema, list) and shape.schema[0] == "null" and plain is not None:
-            described["type"] = [*shape.schema[1:], "null"]
-        described["default"] = plain.decode("latin-1") if isinstance(plain, bytes) else plain
-    return described
-
-
-def _default(field: FieldInfo) -> Any:
-    if field.default_factory in (list, dict, tuple):
-        return field.default_factory()
-    return field.default
-
-
-def _optional(inner: Shape) -> Shape:
-    write, read = inner.write, inner.read
-    return Shape(
-        ["null", inner.schema],
-        None if write is None else lambda value: None if value is None else write(value),
-        None if read is None else lambda plain: None if plain is None else read(plain),
-    )
-
-
-def _array_shape(inner: Shape, origin: type) -> Shape:
-    write, read = inner.write, inner.read
-    schema = {"type": "array", "items": inner.schema}
-    return Shape(
-        schema,
-        list if write is None else lambda values: [write(each) for each in values],
-        origin if read is None else lambda plains: origin(read(each) for each in plains),
-    )
-
-
-def _map_shape(inner: Shape) -> Shape:
-    write, read = inner.write, inner.read
-    return Shape(
-        {"type": "map", "values": inner.schema},
-        None if write is None else lambda values: {key: write(each) for key, each in values.items()},
-        None if read is None else lambda plains: {key: read(each) for key, each in plains.items()},
-    )
-
-
-def _model_union(models: Sequence[Any], shapes: Sequence[Shape], nullable: bool) -> Shape:
-    """Write a model with its record's name, since fastavro would otherwise guess which branch a dict is."""
-    by_name = {model.__name__: shape for model, shape in zip(models, shapes, strict=True)}
-    schemas = [shape.schema for shape in shapes]
-
-    def write(value: BaseModel | None) -> Any:
-        if value is None:
-            return None
-        name = type(value).__name__
-        return {"-type": name, **by_name[name].to_avro(value)}
-
-    def read(named: Any) -> Any:
-        if named is None:
-            return None
-        name, plain = named
-        convert = by_name[name.rpartition(".")[2]].read
-        return plain if convert is None else convert(plain)
-
-    return Shape(["null", *schemas] if nullable else schemas, write, read)
-
-
-def _is_decimal(annotation: Any) -> bool:
-    return annotation is Decimal or Decimal in get_args(annotation)
-
-
-def _nullable(annotation: Any) -> bool:
-    return NoneType in get_args(annotation)
-
-
-def _instead(annotation: Any) -> str:
-    advice = {
-        datetime: "a datetime without a time zone is ambiguous: use pydantic's AwareDatetime",
-        time: "Avro's times of day are not supported: use an int of seconds or a str",
-        Any: "Any has no Avro type: say the type",
-        set: "Avro has no set: use tuple[X, ...]",
-        frozenset: "Avro has no set: use tuple[X, ...]",
-    }
-    known = advice.get(annotation) or advice.get(get_origin(annotation))
-    return known or f"{annotation!r} has no Avro type: use one of the types that schemas/avro.py lists"
+def _unwrapped(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation

@@ -1,64 +1,58 @@
 """The codec: typed messages to bytes and back, on one topic.
 
-Promises: what is encoded today decodes for ever into today's class (a body is read with its writer's schema and resolved
-to the class); commands, which anyone may send, are validated, events, which only a command processor writes, are not; each
-way in which bytes can be wrong has its own DecodingError.
+Promises: what is encoded today decodes for ever into today's class (a body is read with its writer's schema and
+resolved to the class); commands, which anyone may send, are validated, events, which only a command processor writes,
+are not; each way in which bytes can be wrong has its own DecodingError.
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
-from pydantic import ValidationError
-
-from schemas.body import parsed, read_body, write_body
-from schemas.errors import EncodingError, InvalidValue, WrongType
+from schemas.avro_foreign import foreign_record, full_name
+from schemas.decoder import field_decoder, message_decoder
+from schemas.encoder import UNFIT, encoder, message_encoder
+from schemas.errors import EncodingError, UnreadableVersion, WrongType
 from schemas.messages import Message
 from schemas.metadata import (
-    COMMAND_METADATA_SCHEMA,
-    EVENT_METADATA_SCHEMA,
+    COMMAND_METADATA,
+    EVENT_METADATA,
     METADATA_FIELD,
     CommandMetadata,
     EventMetadata,
 )
 from schemas.registry import SchemaIds, canonical
+from schemas.resolution import resolve
+from schemas.shape import RecordShape
 from schemas.topics import subject_of
-from schemas.wire import frame, schema_id_of
+from schemas.wire import HEADER_BYTES, frame, schema_id_of
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T", CommandMetadata, EventMetadata)
 
-
-class _Writer(NamedTuple):
-    header: bytes
-    schema: Any
-    convert: Callable[[Any], dict[str, Any]]
-
-
-class _Reader(NamedTuple):
-    writer_schema: Any
-    reader_schema: Any
-    build: Callable[[dict[str, Any]], Any]
+_Decode = Callable[[bytes], tuple[M, T]]
+_Encode = Callable[[M, T], bytes]
 
 
 class MessageCodec(Generic[M, T]):
     """Encodes and decodes the messages of one topic. Make it with `command_codec` or `event_codec`."""
 
-    def __init__(
-        self, topic: str, namespace: str, types: Iterable[type[M]], metadata: type[T], ids: SchemaIds
-    ) -> None:
+    def __init__(self, topic: str, namespace: str, types: Iterable[type[M]], metadata: type[T], ids: SchemaIds) -> None:
         """Take the topic's message types and the port to the registry; nothing is looked up yet."""
         self.topic = topic
-        self.schemas = {each: message_schema(each, namespace, metadata) for each in types}
-        self._types = {f"{namespace}.{each.__name__}": each for each in self.schemas}
+        self._shapes = {each: message_shape(each, namespace, metadata) for each in types}
+        self.schemas = {cls: shape.schema for cls, shape in self._shapes.items()}
+        self._types = {full_name(schema): cls for cls, schema in self.schemas.items()}
         self._metadata: type[T] = metadata
         self._ids = ids
-        self._writers: dict[type[Message], _Writer] = {}
-        self._readers: dict[int, _Reader] = {}
+        self._encoders: dict[type[Message], _Encode[M, T]] = {}
+        # By the header's bytes, which say the schema: to look them up is quicker than to read the id.
+        self._decoders: dict[bytes, _Decode[M, T]] = {}
+        self._metadata_decoders: dict[bytes, Callable[[bytes], T]] = {}
 
     def subjects(self) -> Mapping[str, str]:
         """Return each subject with its schema as JSON text: what must be registered before the topic is used."""
-        return {subject_of(self.topic, _full_name(schema)): canonical(schema) for schema in self.schemas.values()}
+        return {subject_of(self.topic, full_name(schema)): canonical(schema) for schema in self.schemas.values()}
 
     def encode(self, message: M, metadata: T) -> bytes:
         """Return the message in the wire format.
@@ -67,10 +61,11 @@ class MessageCodec(Generic[M, T]):
             EncodingError: a value does not fit its schema.
             UnregisteredSchema: the type has no schema id yet.
         """
-        writer = self._writers.get(type(message)) or self._make_writer(type(message))
-        body = writer.convert(message)
-        body[METADATA_FIELD] = dict(zip(metadata._fields, metadata, strict=True))
-        return write_body(writer.header, writer.schema, body)
+        encode = self._encoders.get(type(message)) or self._make_encoder(type(message))
+        try:
+            return encode(message, metadata)
+        except UNFIT as error:
+            raise EncodingError(self._why_not(message, metadata, error)) from error
 
     def decode(self, data: bytes) -> tuple[M, T]:
         """Return the message and its metadata.
@@ -78,40 +73,77 @@ class MessageCodec(Generic[M, T]):
         Raises:
             DecodingError: the bytes are no message of this topic; the subclass says why.
         """
-        schema_id = schema_id_of(data)
-        reader = self._readers.get(schema_id) or self._make_reader(schema_id)
-        fields = read_body(data, reader.writer_schema, reader.reader_schema)
-        metadata = self._metadata(**fields.pop(METADATA_FIELD))
-        return reader.build(fields), metadata
+        try:
+            decode = self._decoders[data[:HEADER_BYTES]]
+        except (KeyError, TypeError):
+            decode = self._make_decoder(data)
+        return decode(data)
 
-    def _make_writer(self, cls: type[M]) -> _Writer:
-        if cls not in self.schemas:
+    def decode_metadata(self, data: bytes) -> T:
+        """Return the metadata alone, in half of the time: what comes after it is not looked at.
+
+        Raises:
+            DecodingError: the bytes up to the metadata's end are no message of this topic.
+        """
+        try:
+            decode = self._metadata_decoders[data[:HEADER_BYTES]]
+        except (KeyError, TypeError):
+            decode = self._make_metadata_decoder(data)
+        return decode(data)
+
+    def _make_encoder(self, cls: type[M]) -> _Encode[M, T]:
+        if cls not in self._shapes:
             raise EncodingError(f"{cls.__name__} does not belong on {self.topic}")
         schema = self.schemas[cls]
-        schema_id = self._ids.id_of(subject_of(self.topic, _full_name(schema)), canonical(schema))
-        write = cls.shape.to_avro
-        writer = _Writer(frame(schema_id), parsed(schema), write)
-        self._writers[cls] = writer
-        return writer
+        schema_id = self._ids.id_of(subject_of(self.topic, full_name(schema)), canonical(schema))
+        self._encoders[cls] = message_encoder(frame(schema_id), _metadata_shape(self._metadata), cls.shape)
+        return self._encoders[cls]
 
-    def _make_reader(self, schema_id: int) -> _Reader:
-        written = json.loads(self._ids.schema_of(schema_id))
-        name = _full_name(written) if isinstance(written, dict) else str(written)
+    def _why_not(self, message: M, metadata: T, error: Exception) -> str:
+        """Name the field that does not fit, by encoding one after the other."""
+        values = {METADATA_FIELD: metadata, **message.__dict__}
+        for name, shape in self._shapes[type(message)].fields.items():
+            alone = RecordShape(None, model=_Alone, fields={name: shape})
+            try:
+                encoder(b"", alone)((values.get(name),))
+            except UNFIT as problem:
+                return f"{type(message).__name__}.{name}: the value does not fit its schema: {problem}"
+        return f"{type(message).__name__} does not fit its schema: {error}"
+
+    def _make_decoder(self, data: bytes) -> _Decode[M, T]:
+        schema_id = schema_id_of(data)
+        decode: _Decode[M, T] = message_decoder(
+            self._shape_of(schema_id), METADATA_FIELD, validate=self._metadata is CommandMetadata
+        )
+        self._decoders[frame(schema_id)] = decode
+        return decode
+
+    def _make_metadata_decoder(self, data: bytes) -> Callable[[bytes], T]:
+        schema_id = schema_id_of(data)
+        decode: Callable[[bytes], T] = field_decoder(self._shape_of(schema_id), METADATA_FIELD)
+        self._metadata_decoders[frame(schema_id)] = decode
+        return decode
+
+    def _shape_of(self, schema_id: int) -> RecordShape:
+        """Return how to read what was written with the schema of this id."""
+        written = foreign_record(json.loads(self._ids.schema_of(schema_id)))
+        name = full_name(written.schema)
         cls = self._types.get(name)
         if cls is None:
             raise WrongType(f"schema id {schema_id} is of {name}, which does not belong on {self.topic}")
-        today = self.schemas[cls]
-        build = validated(cls) if self._metadata is CommandMetadata else cls.shape.from_avro
-        reader = _Reader(
-            parsed(written),
-            None if written == today else parsed(today),
-            build,
-        )
-        self._readers[schema_id] = reader
-        return reader
+        shape, problems = resolve(written.schema, self._shapes[cls])
+        if problems or not isinstance(shape, RecordShape):
+            raise UnreadableVersion(f"{name} of schema id {schema_id}: {'; '.join(problems)}")
+        return shape
 
 
-def command_codec(topic: str, namespace: str, types: Iterable[type[M]], ids: SchemaIds) -> MessageCodec[M, CommandMetadata]:
+class _Alone(tuple[Any]):
+    """One field by itself."""
+
+
+def command_codec(
+    topic: str, namespace: str, types: Iterable[type[M]], ids: SchemaIds
+) -> MessageCodec[M, CommandMetadata]:
     """Return the codec of a topic of commands; what it decodes is validated."""
     return MessageCodec(topic, namespace, types, CommandMetadata, ids)
 
@@ -121,35 +153,30 @@ def event_codec(topic: str, namespace: str, types: Iterable[type[M]], ids: Schem
     return MessageCodec(topic, namespace, types, EventMetadata, ids)
 
 
-def message_schema(cls: type[Message], namespace: str, metadata: type[Any]) -> dict[str, Any]:
-    """Return the whole Avro schema of a message: its own fields after the platform's metadata."""
-    kind = COMMAND_METADATA_SCHEMA if metadata is CommandMetadata else EVENT_METADATA_SCHEMA
-    field: dict[str, Any] = {"name": METADATA_FIELD, "type": kind}
-    if metadata is CommandMetadata:
+def message_shape(cls: type[Message], namespace: str, metadata: type[Any]) -> RecordShape:
+    """Return the shape of a message on its topic: its own fields after the platform's metadata."""
+    inner = _metadata_shape(metadata)
+    # A command's sender may leave everything out, the whole record too.
+    optional = {METADATA_FIELD: CommandMetadata()} if metadata is CommandMetadata else {}
+    field: dict[str, Any] = {"name": METADATA_FIELD, "type": inner.schema}
+    if optional:
         field["default"] = dict.fromkeys(CommandMetadata._fields)
     own = dict(cls.shape.schema)
     fields = own.pop("fields")
-    return {**own, "namespace": namespace, "fields": [field, *fields]}
+    schema = {**own, "namespace": namespace, "fields": [field, *fields]}
+    return RecordShape(
+        schema,
+        model=cls,
+        fields={METADATA_FIELD: inner, **cls.shape.fields},
+        defaults={**optional, **cls.shape.defaults},
+    )
 
 
-def validated(cls: type[M]) -> Callable[[dict[str, Any]], M]:
-    """Return a reader that applies the class's own rules to what was decoded."""
-    read = cls.shape.from_avro
-
-    def build(fields: dict[str, Any]) -> M:
-        try:
-            return cls.model_validate(read(fields).__dict__)
-        except ValidationError as error:
-            raise InvalidValue(_one_line(cls, error)) from None
-
-    return build
+def message_schema(cls: type[Message], namespace: str, metadata: type[Any]) -> dict[str, Any]:
+    """Return the whole Avro schema of a message."""
+    schema: dict[str, Any] = message_shape(cls, namespace, metadata).schema
+    return schema
 
 
-def _full_name(schema: Mapping[str, Any]) -> str:
-    namespace, name = schema.get("namespace"), str(schema.get("name"))
-    return f"{namespace}.{name}" if namespace and "." not in name else name
-
-
-def _one_line(cls: type[Message], error: ValidationError) -> str:
-    problems = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-    return f"{cls.__name__}: {'; '.join(problems)}"
+def _metadata_shape(metadata: type[Any]) -> RecordShape:
+    return COMMAND_METADATA if metadata is CommandMetadata else EVENT_METADATA

@@ -33,7 +33,9 @@ class DeadLetter(NamedTuple):
     @classmethod
     def from_record(cls, key: bytes | None, value: bytes | None, headers: Headers) -> "DeadLetter":
         """Read a dead-letter record back. Our headers are the last of their names."""
-        ours = {name.removeprefix(_PREFIX): (data or b"").decode() for name, data in headers if name.startswith(_PREFIX)}
+        ours = {
+            name.removeprefix(_PREFIX): (data or b"").decode() for name, data in headers if name.startswith(_PREFIX)
+        }
         theirs = list(headers)[: -len(_OURS)]
         return cls(
             ours["topic"], int(ours["partition"]), int(ours["offset"]), int(ours["timestamp_ms"]),

@@ -10,6 +10,7 @@
     ├── DecodingError               bytes are not a message of this topic: dead-letter them, go on
     │   ├── WrongMagicByte          not in the Confluent wire format
     │   ├── UnknownSchemaId         no schema has that id: the producer did not register it here
+    │   ├── UnreadableVersion       nothing leads from its schema to today's class: write an upcaster
     │   ├── WrongType               the id is of a record that does not belong on this topic
     │   ├── TruncatedMessage        the body ends before its last field
     │   ├── TrailingBytes           bytes are left after the last field
@@ -54,6 +55,10 @@ class UnknownSchemaId(DecodingError):
 
 class WrongType(DecodingError):
     """The schema id is of a record that does not belong on this topic."""
+
+
+class UnreadableVersion(DecodingError):
+    """Nothing leads from the schema that the message was written with to today's class: write an upcaster."""
 
 
 class TruncatedMessage(DecodingError):

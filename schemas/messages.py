@@ -1,17 +1,20 @@
 """Messages: the commands, events and queries that an application publishes.
 
-A **command** asks one aggregate for something; `Command[R, E]` says what an accepted one answers (`R`) and why it may be
-refused (`E`). An **event** is a fact that an aggregate decided. A **query** asks a read model; `Query[R]` says the answer.
+A **command** asks one aggregate for something; `Command[R, E]` says what an accepted one answers (`R`) and why it may
+be refused (`E`). An **event** is a fact that an aggregate decided. A **query** asks a read model; `Query[R]` says the
+answer.
 
 Promises: a message is immutable, its Avro schema is derived when its class is made (a field that Avro cannot express is
-refused there), and exactly one field of a command or event, annotated `AggregateId`, is the aggregate's id and Kafka key.
+refused there), and exactly one field of a command or event, annotated `AggregateId`, is the aggregate's id and Kafka
+key.
 """
 
 from typing import Any, ClassVar, Generic, TypeVar
 
 from schemas.avro import record_shape
 from schemas.errors import DefinitionError
-from schemas.shape import Shape
+from schemas.metadata import METADATA_FIELD
+from schemas.shape import RecordShape
 from schemas.values import Value
 
 R_co = TypeVar("R_co", covariant=True)
@@ -26,7 +29,7 @@ class Message(Value):
     """What travels on a topic. Do not subclass it directly: use Command or Event."""
 
     aggregate_id_field: ClassVar[str]
-    shape: ClassVar[Shape]
+    shape: ClassVar[RecordShape]
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -67,6 +70,10 @@ class Query(Value, Generic[R_co]):
 
 
 def _aggregate_id_field(cls: type[Message]) -> str:
+    if METADATA_FIELD in cls.model_fields:
+        raise DefinitionError(
+            f"{cls.__name__}.{METADATA_FIELD}: the platform has a field of this name: use another one"
+        )
     marked = [name for name, field in cls.model_fields.items() if AggregateId in field.metadata]
     if len(marked) != 1:
         raise DefinitionError(

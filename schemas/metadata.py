@@ -10,6 +10,8 @@ an event's id is its command's id, a hyphen, and its number among that command's
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from schemas.avro_foreign import tuple_record
+
 METADATA_FIELD = "metadata"
 
 
@@ -76,3 +78,6 @@ COMMAND_METADATA_SCHEMA: dict[str, Any] = {
         _nullable("time_ms", MILLISECONDS, "when the sender made it"),
     ],
 }
+
+EVENT_METADATA = tuple_record(EVENT_METADATA_SCHEMA, EventMetadata)
+COMMAND_METADATA = tuple_record(COMMAND_METADATA_SCHEMA, CommandMetadata)

@@ -1,7 +1,7 @@
 """Outcomes: the answers to commands.
 
-An **outcome** is what the owner of an aggregate committed as the answer to one command. As a record on the outcomes topic
-it has one of four statuses:
+An **outcome** is what the owner of an aggregate committed as the answer to one command. As a record on the outcomes
+topic it has one of four statuses:
 
 - accepted: its events are in the log at `offsets`, the aggregate is at `version`, `result` is the answer;
 - rejected: a rule refused it; `problem` says which;
@@ -14,27 +14,32 @@ Promises: one command id has one outcome, whoever asks and however often.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter
 
-from schemas.body import parsed, read_body, write_body
-from schemas.errors import KafoldError, WrongType
+from schemas.avro_foreign import foreign_record, full_name, tuple_record
+from schemas.decoder import decoder
+from schemas.encoder import UNFIT, encoder
+from schemas.errors import EncodingError, KafoldError, UnreadableVersion, WrongType
 from schemas.messages import Command
 from schemas.metadata import MILLISECONDS, event_id
 from schemas.position import Position
 from schemas.registry import SchemaIds, canonical
+from schemas.resolution import resolve
+from schemas.shape import RecordShape
 from schemas.topics import subject_of
-from schemas.wire import frame, schema_id_of
+from schemas.wire import HEADER_BYTES, frame, schema_id_of
 
 R = TypeVar("R")
 E = TypeVar("E")
 
 
-class Status(str, Enum):
+class Status(StrEnum):
     """How a command ended."""
 
     ACCEPTED = "accepted"
@@ -111,6 +116,9 @@ OUTCOME_SCHEMA: dict[str, Any] = {
 }
 
 
+OUTCOME = tuple_record(OUTCOME_SCHEMA, Outcome, {"offsets": tuple})
+
+
 class OutcomeCodec:
     """Encodes and decodes the records of one outcomes topic."""
 
@@ -118,30 +126,39 @@ class OutcomeCodec:
         """Take the topic, whose subject the schema is registered under, and the port to the registry."""
         self.subject = subject_of(topic, OUTCOME_NAME)
         self._ids = ids
-        self._schema = parsed(OUTCOME_SCHEMA)
-        self._header = b""
-        self._written: dict[int, Any] = {}
+        self._encode: Callable[[Outcome], bytes] | None = None
+        self._decoders: dict[bytes, Callable[[bytes], Outcome]] = {}
 
     def encode(self, outcome: Outcome) -> bytes:
-        """Return the outcome in the wire format."""
-        self._header = self._header or frame(self._ids.id_of(self.subject, canonical(OUTCOME_SCHEMA)))
-        return write_body(self._header, self._schema, dict(zip(Outcome._fields, outcome, strict=True)))
+        """Return the outcome in the wire format, or raise an EncodingError."""
+        encode = self._encode or self._make_encoder()
+        try:
+            return encode(outcome)
+        except UNFIT as error:
+            raise EncodingError(f"the outcome of {outcome.command_id} does not fit its schema: {error}") from error
 
     def decode(self, data: bytes) -> Outcome:
         """Return the outcome, or raise a DecodingError."""
-        schema_id = schema_id_of(data)
-        written = self._written.get(schema_id)
-        if written is None:
-            written = self._written[schema_id] = self._writer_schema(schema_id)
-        fields = read_body(data, written, self._schema if written != self._schema else None)
-        fields["offsets"] = tuple(fields["offsets"])
-        return Outcome(**fields)
+        try:
+            decode = self._decoders[data[:HEADER_BYTES]]
+        except (KeyError, TypeError):
+            decode = self._make_decoder(schema_id_of(data))
+        return decode(data)
 
-    def _writer_schema(self, schema_id: int) -> Any:
-        written = json.loads(self._ids.schema_of(schema_id))
-        if written.get("name") != "Outcome" or written.get("namespace") != "kafold":
-            raise WrongType(f"schema id {schema_id} is of {written.get('name')}, which is no outcome")
-        return parsed(written)
+    def _make_encoder(self) -> Callable[[Outcome], bytes]:
+        self._encode = encoder(frame(self._ids.id_of(self.subject, canonical(OUTCOME_SCHEMA))), OUTCOME)
+        return self._encode
+
+    def _make_decoder(self, schema_id: int) -> Callable[[bytes], Outcome]:
+        written = foreign_record(json.loads(self._ids.schema_of(schema_id)))
+        if full_name(written.schema) != OUTCOME_NAME:
+            raise WrongType(f"schema id {schema_id} is of {full_name(written.schema)}, which is no outcome")
+        resolution = resolve(written.schema, OUTCOME)
+        if resolution.problems or not isinstance(resolution.shape, RecordShape):
+            raise UnreadableVersion(f"outcomes of schema id {schema_id}: {'; '.join(resolution.problems)}")
+        decode: Callable[[bytes], Outcome] = decoder(resolution.shape)
+        self._decoders[frame(schema_id)] = decode
+        return decode
 
 
 def answer_json(kind: Any, value: Any) -> str:

@@ -1,8 +1,8 @@
 """A position: how far a reader has come in the log.
 
-For each topic and partition it holds the last folded event's offset + 1. It never equals the log's end, since transaction
-markers take offsets too: compare with `reached`. It names each topic's UUID, because a topic that was deleted and made
-again is another log.
+For each topic and partition it holds the last folded event's offset + 1. It never equals the log's end, since
+transaction markers take offsets too: compare with `reached`. It names each topic's UUID, because a topic that was
+deleted and made again is another log.
 
 Promises: positions are immutable, merge to the later of two, and survive as text:
 `shop.account.events@<uuid>:0=12,3=45;shop.user.events@<uuid>:1=7`.

@@ -17,13 +17,15 @@ def frame(schema_id: int) -> bytes:
     return _HEADER.pack(_MAGIC, schema_id)
 
 
-def schema_id_of(data: bytes) -> int:
+def schema_id_of(data: bytes | None) -> int:
     """Return the id of the schema that the body was written with.
 
     Raises:
         TruncatedMessage: there are not even five bytes.
         WrongMagicByte: the first byte is not zero.
     """
+    if data is None:
+        raise TruncatedMessage("the record has no value: nothing can be a message")
     if len(data) < HEADER_BYTES:
         raise TruncatedMessage(f"{len(data)} bytes are no message: the wire format begins with five bytes")
     magic, schema_id = _HEADER.unpack_from(data)

@@ -1,7 +1,7 @@
-"""The sample application's accounts: a customer's purchases. Money is whole United States cents; zero is a real amount."""
+"""The sample application's accounts: a customer's purchases. Money is whole US cents; zero is a real amount."""
 
 from datetime import date
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, TypeAlias
 
 from pydantic import Field
@@ -11,7 +11,7 @@ from schemas.messages import AggregateId, Command, Event
 AccountId: TypeAlias = Annotated[str, AggregateId]
 
 
-class AccountProblem(str, Enum):
+class AccountProblem(StrEnum):
     """Why an account's command may be refused."""
 
     ALREADY_OPEN = "already-open"

@@ -1,6 +1,6 @@
 """The sample application's users: what may be asked of a user, and what may have happened to one."""
 
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, TypeAlias
 
 from pydantic import Field
@@ -10,7 +10,7 @@ from schemas.messages import AggregateId, Command, Event
 UserId: TypeAlias = Annotated[str, AggregateId]
 
 
-class UserProblem(str, Enum):
+class UserProblem(StrEnum):
     """Why a user's command may be refused."""
 
     ALREADY_EXISTS = "already-exists"

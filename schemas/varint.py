@@ -1,0 +1,88 @@
+"""Avro's whole numbers: zigzag, then seven bits a byte, low bits first.
+
+Promises: the bytes are those of any Avro library; a number beyond 64 bits is refused, never cut.
+"""
+
+from schemas.errors import InvalidValue
+
+_BITS = 64
+LONG_MAX = 2 ** (_BITS - 1) - 1
+LONG_MIN = -(2 ** (_BITS - 1))
+_SHIFT_MAX = 63
+# Where the bits of the third to the tenth byte go; a 64-bit number has no more bytes.
+_SHIFTS = range(14, _SHIFT_MAX + 1, 7)
+
+
+def long_bytes(number: int) -> bytes:
+    """Return a number as Avro writes it.
+
+    Raises:
+        OverflowError: it is beyond 64 bits.
+        TypeError: it is not whole.
+    """
+    if not LONG_MIN <= number <= LONG_MAX:
+        raise OverflowError(f"{number} does not fit 64 bits")
+    rest = (number << 1) ^ (number >> _SHIFT_MAX)
+    # The common sizes are written out: a loop costs twice as much, and times in milliseconds have six bytes.
+    if rest < 1 << 7:
+        return bytes((rest,))
+    if rest < 1 << 14:
+        return bytes((rest & 127 | 128, rest >> 7))
+    if 1 << 35 <= rest < 1 << 42:
+        return bytes(
+            (
+                rest & 127 | 128,
+                rest >> 7 & 127 | 128,
+                rest >> 14 & 127 | 128,
+                rest >> 21 & 127 | 128,
+                rest >> 28 & 127 | 128,
+                rest >> 35,
+            )
+        )
+    made = bytearray()
+    while rest > 127:
+        made.append(rest & 127 | 128)
+        rest >>= 7
+    made.append(rest)
+    return bytes(made)
+
+
+def long_tail(data: bytes, at: int, first: int) -> tuple[int, int]:
+    """Read the rest of a number whose first byte was more than 127; return it, still zigzag, and where it ends.
+
+    Raises:
+        IndexError: the bytes end before the number does.
+        InvalidValue: it is beyond 64 bits.
+    """
+    # Two bytes first: most numbers that need this function have no more.
+    byte = data[at]
+    if byte < 128:
+        return first & 127 | byte << 7, at + 1
+    raw = first & 127 | (byte & 127) << 7
+    for shift in _SHIFTS:
+        at += 1
+        byte = data[at]
+        if byte < 128:
+            raw |= byte << shift
+            if raw >> _BITS:
+                break
+            return raw, at + 1
+        raw |= (byte & 127) << shift
+    raise InvalidValue("a number has more than 64 bits")
+
+
+def length_tail(data: bytes, at: int, first: int) -> tuple[int, int]:
+    """Read the rest of a length whose first byte was odd or more than 127; return it, still zigzag, and where it ends.
+
+    Raises:
+        InvalidValue: it is negative.
+    """
+    raw, at = long_tail(data, at, first) if first > 127 else (first, at)
+    if raw & 1:
+        raise InvalidValue("a length is negative")
+    return raw, at
+
+
+SMALL_BELOW = 4096
+SMALL = tuple(long_bytes(number) for number in range(SMALL_BELOW))
+"""The bytes of the small numbers, which most lengths and counts are."""
