@@ -60,3 +60,4 @@ lock: $(VENV)/dev.stamp  ## resolve the dependencies anew
 	$(UV_COMPILE) --upgrade --extra dev --extra bench -o requirements/bench.txt
 	$(UV_COMPILE) --extra dev -c requirements/bench.txt -o requirements/dev.txt
 	$(UV_COMPILE) -c requirements/bench.txt -o requirements/run.txt
+	$(BIN)/python -m infra.engines.jars_lock

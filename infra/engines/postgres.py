@@ -160,10 +160,12 @@ def _identity() -> Identity | None:
 
 def _open_ways(folder: Path, binaries: Path, on_progress: OnProgress) -> None:
     """Let the unprivileged user reach its data and run its programs."""
-    for path in (folder, *folder.parents, *binaries.parents):
-        if not path.stat().st_mode & stat.S_IXOTH:
-            on_progress(f"letting user {_UNPRIVILEGED_USER} pass through {path} (chmod o+x): PostgreSQL refuses root")
-            _permit(path, stat.S_IXOTH)
+    closed = [path for path in (folder, *folder.parents, *binaries.parents) if not path.stat().st_mode & stat.S_IXOTH]
+    if closed:
+        names = ", ".join(map(str, closed))
+        on_progress(f"PostgreSQL refuses root: user {_UNPRIVILEGED_USER} may now pass through (chmod o+x) {names}")
+    for path in closed:
+        _permit(path, stat.S_IXOTH)
     package = binaries.parent.parent
     for tree in (binaries.parent, package.with_name(f"{package.name}.libs")):
         if not tree.stat().st_mode & stat.S_IROTH:
