@@ -1,0 +1,17 @@
+"""The read API as a process: serves until it is told to stop, and finishes the requests that it has.
+
+Promises: SIGINT and SIGTERM end it within `GRACE_S`.
+"""
+
+import uvicorn
+
+from read_api.app import create_app
+from streams.kernel.application import Application
+
+GRACE_S = 5
+
+
+def run(application: Application, dsn: str, host: str, port: int) -> None:
+    """Serve the application's read API."""
+    app = create_app(application, dsn)
+    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=GRACE_S)
