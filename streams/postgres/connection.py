@@ -1,0 +1,38 @@
+"""Connections to PostgreSQL, made so that a stopped or cut-off process cannot stop the others.
+
+Promises: nobody waits for a lock, and nobody holds one while idle, longer than these limits; a dead peer is noticed.
+"""
+
+from typing import Any
+
+import psycopg
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Cursor = psycopg.Cursor[tuple[Any, ...]]
+
+# A worker that is stopped inside its transaction (SIGSTOP, a frozen machine) loses its locks before others give up.
+IDLE_IN_TRANSACTION_MS_MAX = 10_000
+LOCK_WAIT_MS_MAX = 15_000
+CONNECT_S_MAX = 10
+
+RETRIABLE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.errors.LockNotAvailable)
+
+
+def connect(dsn: str, purpose: str) -> Connection:
+    """Return a connection that commits by itself outside of `connection.transaction()`."""
+    connection = psycopg.connect(
+        dsn,
+        autocommit=True,
+        connect_timeout=CONNECT_S_MAX,
+        application_name=f"kafold {purpose}",
+        keepalives=1,
+        keepalives_idle=5,
+        keepalives_interval=2,
+        keepalives_count=3,
+        tcp_user_timeout=15_000,
+    )
+    connection.execute(
+        "SELECT set_config('lock_timeout', %s, false), set_config('idle_in_transaction_session_timeout', %s, false)",
+        [str(LOCK_WAIT_MS_MAX), str(IDLE_IN_TRANSACTION_MS_MAX)],
+    )
+    return connection

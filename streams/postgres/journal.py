@@ -1,0 +1,80 @@
+"""The journal: every event's raw bytes by aggregate and version, so that one aggregate is loaded without scanning the log.
+
+One table a topic, `kafold."<events topic>"`, keyed (id, version): an aggregate's history is one range of one index.
+
+Promises: each event is there exactly once, written with the journal's checkpoint; `load` tells how far the journal is, so
+that nobody takes an old history for the newest; versions are 1..n without a gap, or the writer stops.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from psycopg import sql
+
+from streams.kernel.folding import Envelope
+from streams.postgres.connection import Connection, Cursor
+
+_CREATE = """
+CREATE TABLE IF NOT EXISTS {} (
+    id text COLLATE "C" NOT NULL,
+    version bigint NOT NULL,
+    partition int NOT NULL,
+    "offset" bigint NOT NULL,
+    data bytea NOT NULL,
+    PRIMARY KEY (id, version)
+)
+"""
+_COMMENT = "Every event of the topic as it was written, by aggregate id and version."
+
+_COPY = 'COPY {} (id, version, partition, "offset", data) FROM STDIN (FORMAT binary)'
+_TYPES = ["text", "bigint", "integer", "bigint", "bytea"]
+
+# A lateral query asks the index once for each id; a GROUP BY would read each aggregate's whole range.
+_HEADS = """
+SELECT wanted.id, head.version FROM unnest(%s::text[]) AS wanted (id),
+    LATERAL (SELECT version FROM {} WHERE id = wanted.id ORDER BY version DESC LIMIT 1) AS head
+"""
+
+_LOAD = 'SELECT version, partition, "offset", data FROM {} WHERE id = %s AND version > %s AND version <= %s ORDER BY version'
+ALL = 2**63 - 1
+
+
+class Entry(NamedTuple):
+    """One event in the journal."""
+
+    version: int
+    partition: int
+    offset: int
+    data: bytes
+
+
+def table(topic: str) -> sql.Identifier:
+    """Return the journal's table of an events topic."""
+    return sql.Identifier("kafold", topic)
+
+
+def create(cursor: Cursor, topic: str) -> None:
+    """Make the table of a topic if there is none."""
+    cursor.execute(sql.SQL(_CREATE).format(table(topic)))
+    cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table(topic), sql.Literal(_COMMENT)))
+
+
+def append(cursor: Cursor, topic: str, partition: int, batch: Iterable[Envelope]) -> None:
+    """Write a partition's events. Envelopes that could not be decoded have no version and are parked instead."""
+    with cursor.copy(sql.SQL(_COPY).format(table(topic))) as copy:
+        copy.set_types(_TYPES)
+        for offset, key, data, _, meta, _ in batch:
+            if meta is not None:
+                copy.write_row((key.decode(), meta.version, partition, offset, data))
+
+
+def heads(cursor: Cursor, topic: str, keys: Sequence[bytes]) -> dict[bytes, int]:
+    """Return the versions of those aggregates that the journal knows, by message key."""
+    found = cursor.execute(sql.SQL(_HEADS).format(table(topic)), [[key.decode() for key in keys]])
+    return {key.encode(): version for key, version in found}
+
+
+def load(connection: Connection, topic: str, aggregate_id: str, after: int = 0, upto: int = ALL) -> list[Entry]:
+    """Return an aggregate's events in version order, those with `after < version <= upto`."""
+    rows: Any = connection.execute(sql.SQL(_LOAD).format(table(topic)), [aggregate_id, after, upto], binary=True)
+    return [Entry(*row) for row in rows]

@@ -1,0 +1,185 @@
+"""Setting up the database: schemas, tables, views, comments and the reader role of an application.
+
+`kafold` keeps the books; a schema of the application's name has, for analysts, one view a projection over its live
+version's table. Names and comments come from the row models.
+
+Promises: to prepare again changes nothing; two processes may prepare at once; the reader role sees views and no tables.
+"""
+
+import inspect
+from typing import Any
+
+from psycopg import sql
+
+from streams.kernel.application import Application
+from streams.kernel.projection import Projection
+from streams.postgres import journal
+from streams.postgres.columns import Column
+from streams.postgres.connection import Cursor, connect
+from streams.postgres.tables import Table, table_of
+
+LOCK = 0x6B61666F6C6401  # "kafold" in ASCII, 1: the advisory lock of whoever changes the database's structure
+
+_BOOKS = """
+CREATE SCHEMA IF NOT EXISTS kafold;
+COMMENT ON SCHEMA kafold IS 'The books of kafold: how far everything is, the journal of events, and what is parked.';
+
+CREATE TABLE IF NOT EXISTS kafold.projections (
+    application text NOT NULL,
+    projection text NOT NULL,
+    version int NOT NULL,
+    live boolean NOT NULL DEFAULT false,
+    prepared_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (application, projection, version)
+);
+CREATE UNIQUE INDEX IF NOT EXISTS one_live_version ON kafold.projections (application, projection) WHERE live;
+COMMENT ON TABLE kafold.projections IS 'The versions of projections; the views show the live ones.';
+
+CREATE TABLE IF NOT EXISTS kafold.checkpoints (
+    application text COLLATE "C" NOT NULL,
+    projection text COLLATE "C" NOT NULL,
+    version int NOT NULL,
+    topic text COLLATE "C" NOT NULL,
+    partition int NOT NULL,
+    topic_id text NOT NULL,
+    next bigint NOT NULL DEFAULT 0,
+    stop_at bigint,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (application, projection, version, topic, partition)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE kafold.checkpoints IS 'The next offset that each reader folds; written with what it folded.';
+COMMENT ON COLUMN kafold.checkpoints.stop_at IS 'Where the reader stops, for a cutover; null: never.';
+
+CREATE TABLE IF NOT EXISTS kafold.parked (
+    application text COLLATE "C" NOT NULL,
+    projection text COLLATE "C" NOT NULL,
+    version int NOT NULL,
+    topic text COLLATE "C" NOT NULL,
+    partition int NOT NULL,
+    "offset" bigint NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    by_message boolean NOT NULL,
+    message_key bytea NOT NULL,
+    data bytea NOT NULL,
+    error_type text,
+    error text,
+    code text NOT NULL,
+    request text CHECK (request IN ('retry', 'discard')),
+    parked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (application, projection, version, topic, partition, "offset")
+);
+CREATE INDEX IF NOT EXISTS parked_by_key ON kafold.parked (application, projection, version, key);
+CREATE INDEX IF NOT EXISTS parked_requests ON kafold.parked (application, topic, partition) WHERE request IS NOT NULL;
+COMMENT ON TABLE kafold.parked IS 'Events that a projection could not take, and those that wait behind them.';
+COMMENT ON COLUMN kafold.parked.by_message IS 'The key is the message''s, because the row''s could not be computed.';
+COMMENT ON COLUMN kafold.parked.error_type IS 'Null: the event only waits behind another of its key.';
+COMMENT ON COLUMN kafold.parked.code IS 'Fingerprint of the projection''s code that met the event.';
+
+CREATE OR REPLACE VIEW kafold.positions AS
+SELECT c.application, c.projection, c.version, coalesce(p.live, true) AS live,
+    c.topic, c.partition, c.topic_id, c.next, c.updated_at
+FROM kafold.checkpoints c LEFT JOIN kafold.projections p USING (application, projection, version);
+COMMENT ON VIEW kafold.positions IS 'How far each projection and the journal are.';
+
+CREATE OR REPLACE VIEW kafold.parked_keys AS
+SELECT application, projection, version, key, by_message, count(*) AS events, min(parked_at) AS since,
+    (array_agg(error ORDER BY parked_at) FILTER (WHERE error IS NOT NULL))[1] AS error
+FROM kafold.parked GROUP BY application, projection, version, key, by_message;
+COMMENT ON VIEW kafold.parked_keys IS 'The keys whose events wait, with the first error.';
+"""
+
+# Roles belong to the whole server: another database's preparation may make the same one at the same moment.
+_ROLE = """
+DO $$ BEGIN CREATE ROLE {role} NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$
+"""
+
+
+def reader_role(application: str) -> str:
+    """Return the name of the application's read-only role."""
+    return f"{application}_reader"
+
+
+def prepare(dsn: str, application: Application) -> None:
+    """Make what is missing of an application's schemas, tables, views, comments and role."""
+    with connect(dsn, "prepare") as connection, connection.transaction(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        # "… already exists, skipping" is what preparing again is about.
+        cursor.execute("SET LOCAL client_min_messages = warning")
+        cursor.execute(_BOOKS)
+        for aggregate in application.aggregates:
+            journal.create(cursor, application.topics(aggregate).events)
+        _schema(cursor, application.name)
+        _role(cursor, application.name)
+        for projection in application.projections:
+            _projection(cursor, application.name, projection)
+
+
+def live_version(cursor: Cursor, application: str, projection: str) -> int | None:
+    """Return the version that the projection's view shows."""
+    row = cursor.execute(
+        "SELECT version FROM kafold.projections WHERE application = %s AND projection = %s AND live",
+        [application, projection],
+    ).fetchone()
+    return row[0] if row else None
+
+
+def show(cursor: Cursor, application: str, projection: Projection[Any, Any]) -> None:
+    """Let the projection's view show this version."""
+    table = table_of(application, projection)
+    view = sql.Identifier(application, projection.name)
+    cursor.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(view))
+    cursor.execute(sql.SQL("CREATE VIEW {} AS SELECT * FROM {}").format(view, table.name))
+    _comment(cursor, "VIEW", view, table)
+    cursor.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(view, sql.Identifier(reader_role(application))))
+    key = [application, projection.name, projection.version]
+    cursor.execute("UPDATE kafold.projections SET live = false WHERE application = %s AND projection = %s", key[:2])
+    cursor.execute(
+        "UPDATE kafold.projections SET live = true WHERE application = %s AND projection = %s AND version = %s", key
+    )
+
+
+def _schema(cursor: Cursor, application: str) -> None:
+    cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(application)))
+    comment = sql.Literal(f"The read models of {application}: query the views.")
+    cursor.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(application), comment))
+
+
+def _projection(cursor: Cursor, application: str, projection: Projection[Any, Any]) -> None:
+    cursor.execute(
+        "INSERT INTO kafold.projections (application, projection, version) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+        [application, projection.name, projection.version],
+    )
+    table = table_of(application, projection)
+    cursor.execute(_create_table(table))
+    _comment(cursor, "TABLE", table.name, table)
+    if live_version(cursor, application, projection.name) is None:
+        show(cursor, application, projection)
+
+
+def _create_table(table: Table) -> sql.Composed:
+    columns = sql.SQL(", ").join(_define(column) for column in table.shape.columns)
+    # Rows are updated for ever: room in the page keeps an update out of the indexes.
+    return sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({})) WITH (fillfactor = 80)").format(
+        table.name, columns, sql.Identifier(table.shape.key.name)
+    )
+
+
+def _define(column: Column) -> sql.Composed:
+    kind = f"{column.type}{column.modifier}" if column.type == "numeric" else f"{column.type} {column.modifier}"
+    return sql.SQL("{} " + kind + ("" if column.nullable else " NOT NULL")).format(sql.Identifier(column.name))
+
+
+def _comment(cursor: Cursor, kind: str, name: sql.Identifier, table: Table) -> None:
+    doc = inspect.getdoc(table.projection.row) or ""
+    cursor.execute(sql.SQL("COMMENT ON " + kind + " {} IS {}").format(name, sql.Literal(" ".join(doc.split()))))
+    for column in table.shape.columns:
+        where = sql.SQL("{}.{}").format(name, sql.Identifier(column.name))
+        cursor.execute(sql.SQL("COMMENT ON COLUMN {} IS {}").format(where, sql.Literal(column.comment or None)))
+
+
+def _role(cursor: Cursor, application: str) -> None:
+    role = sql.Identifier(reader_role(application))
+    cursor.execute(sql.SQL(_ROLE).format(role=role))
+    cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
+    cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA kafold, {} TO {}").format(sql.Identifier(application), role))
+    cursor.execute(sql.SQL("GRANT SELECT ON kafold.positions, kafold.parked_keys TO {}").format(role))

@@ -1,0 +1,66 @@
+"""The Faust application of a worker: one agent that hands each batch to its lane.
+
+Faust gives membership, partition ownership, the agent and its buffers, supervision and the web server. Its offsets are not
+used (`acks=False`): the truth is the checkpoint that is written with the rows.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.types import EventT
+
+from streams.kafka.config import Kafka
+from streams.worker.options import WorkerOptions
+from streams.worker.reading import Reading
+
+GROUP_SUFFIX = "worker"
+
+
+class BatchTopic(faust.Topic):  # type: ignore[misc]
+    """A Faust topic whose messages are whole batches, so that there is nothing to decode here."""
+
+    async def decode(self, message: Any, *, propagate: bool = False) -> EventT:  # type: ignore[type-arg]
+        """Return the batch as an event."""
+        return self._create_event(None, message.value, headers=None, message=message)
+
+
+class WorkerApp(faust.App):  # type: ignore[misc]
+    """A Faust application that knows what it reads."""
+
+    reading: Reading
+
+
+def build(application: str, kafka: Kafka, reading: Reading, data_dir: Path, options: WorkerOptions) -> WorkerApp:
+    """Return the Faust application of a worker, not started."""
+    app = WorkerApp(
+        f"{application}-{GROUP_SUFFIX}",
+        broker=";".join(f"kafold://{each.strip()}" for each in kafka.bootstrap_servers.split(",")),
+        Topic=BatchTopic,
+        store="memory://",
+        datadir=str(data_dir),
+        web_enabled=False,
+        web_tables_enabled=False,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=options.fetch_bytes_max,
+        broker_session_timeout=options.session_timeout_s,
+        broker_heartbeat_interval=options.session_timeout_s / 4,
+        broker_request_timeout=max(30.0, options.session_timeout_s + 5),
+        stream_buffer_maxsize=options.batches_buffered_max,
+        # Ours: on_partitions_revoked below waits for what is being written.
+        stream_wait_empty=False,
+    )
+    app.reading = reading
+    topic = app.topic(*reading.sources, key_serializer="raw", value_serializer="raw", acks=False)
+
+    async def fold(stream: Any) -> None:
+        async for event in stream.events():
+            await reading.hand(event.value)
+
+    async def give_back(*_arguments: Any, **_named: Any) -> None:
+        await reading.give_back()
+
+    app.agent(topic, name="fold", concurrency=1)(fold)
+    app.on_partitions_revoked.connect(give_back)
+    return app

@@ -1,0 +1,90 @@
+"""The worker's entry: reads an application's events and keeps its projections and journal, until it is told to stop.
+
+Promises: SIGINT and SIGTERM end it cleanly, with exit code 0; on any failure it says why in one line and exits with another
+code, for its supervisor to start it again. kill -9 at any moment loses nothing and counts nothing twice.
+"""
+
+import asyncio
+import logging
+import signal
+import time
+from pathlib import Path
+
+from schemas.registry import SchemaIds
+from streams.kafka.config import Kafka
+from streams.kafka.topics import topic_ids
+from streams.kernel.application import Application
+from streams.postgres.setup import prepare
+from streams.worker.app import WorkerApp, build
+from streams.worker.options import WorkerOptions
+from streams.worker.reading import Reading
+from streams.worker.source import sources
+from streams.worker.watchdog import EXIT_FAILED, Watchdog
+
+_LOG = logging.getLogger("kafold.worker")
+
+
+def run(
+    application: Application,
+    kafka: Kafka,
+    dsn: str,
+    ids: SchemaIds,
+    data_dir: Path,
+    options: WorkerOptions | None = None,
+) -> None:
+    """Work until SIGINT or SIGTERM. Call it in the main thread of a process of its own.
+
+    Raises:
+        SystemExit: the worker failed; it has logged why.
+    """
+    options = options or WorkerOptions()
+    prepare(dsn, application)
+    reads = sources(application, ids)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    worker = _Worker(loop, options)
+    reading = Reading(dsn, reads, topic_ids(kafka, reads), options.lanes, worker.fail)
+    worker.work(build(application.name, kafka, reading, data_dir, options), reading)
+
+
+class _Worker:
+    """One run of a worker, from start to exit."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, options: WorkerOptions) -> None:
+        self._loop = loop
+        self._options = options
+        self._stop = asyncio.Event()
+        self._watchdog: Watchdog | None = None
+        self._error: BaseException | None = None
+
+    def fail(self, error: BaseException) -> None:
+        """Stop because of an error."""
+        _LOG.error("the worker stops: %s: %s", type(error).__name__, error, exc_info=_LOG.isEnabledFor(logging.DEBUG))
+        self._error = self._error or error
+        self._stop.set()
+
+    def work(self, app: WorkerApp, reading: Reading) -> None:
+        """Run the Faust application until something stops it."""
+        watchdog = Watchdog(self._options, lambda: time.monotonic() - reading.turned_at, reading.lanes.busy_s)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self._stop.set)
+        watchdog.start()
+        try:
+            self._loop.run_until_complete(self._run(app, reading, watchdog))
+        finally:
+            watchdog.done()
+        if self._error is not None:
+            raise SystemExit(EXIT_FAILED)
+
+    async def _run(self, app: WorkerApp, reading: Reading, watchdog: Watchdog) -> None:
+        await app.start()
+        ended = asyncio.ensure_future(app.wait_until_stopped())
+        told = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)
+        self._error = self._error or app.crash_reason
+        if self._error is not None:
+            watchdog.failed(self._error)
+        watchdog.stopping()
+        await reading.give_back()
+        await app.stop()
+        reading.lanes.close()

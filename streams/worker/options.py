@@ -1,0 +1,15 @@
+"""Options of a worker. Every limit has its unit last in its name."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What a worker may be told; the defaults suit two cores."""
+
+    lanes: int = 2
+    fetch_bytes_max: int = 4 * 1024 * 1024
+    batches_buffered_max: int = 4
+    session_timeout_s: float = 10.0
+    stall_s_max: float = 60.0
+    stop_s_max: float = 20.0

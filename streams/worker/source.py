@@ -1,0 +1,59 @@
+"""A source: one events topic with everything that folds it, the journal and the projections.
+
+Promises: readers come in the one order in which everyone takes locks: rows with one owner first, since nobody waits for
+those, then shared rows by projection name.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schemas.registry import SchemaIds
+from streams.kernel.application import AnyAggregate, Application
+from streams.kernel.folding import Decode
+from streams.postgres.checkpoints import JOURNAL, Reader
+from streams.postgres.parking import code_of
+from streams.postgres.tables import Table, table_of
+
+
+@dataclass(frozen=True, slots=True)
+class RowReader:
+    """A projection as a reader: its name in the books, its table, and the fingerprint of its code."""
+
+    reader: Reader
+    table: Table
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One events topic."""
+
+    application: str
+    topic: str
+    decode: Decode
+    projections: Sequence[RowReader]
+
+    @property
+    def readers(self) -> list[Reader]:
+        """Everyone who has a checkpoint on this topic."""
+        return [JOURNAL, *(each.reader for each in self.projections)]
+
+
+def sources(application: Application, ids: SchemaIds) -> dict[str, Source]:
+    """Return the application's sources by topic."""
+    made = [_source(application, aggregate, ids) for aggregate in application.aggregates]
+    return {source.topic: source for source in made}
+
+
+def _source(application: Application, aggregate: AnyAggregate, ids: SchemaIds) -> Source:
+    projections = [each for each in application.projections if aggregate in each.of]
+    projections.sort(key=lambda each: (not each.on_aggregate_key, each.name))
+    return Source(
+        application.name,
+        application.topics(aggregate).events,
+        application.event_codec(aggregate, ids).decode,
+        [
+            RowReader(Reader(each.name, each.version), table_of(application.name, each), code_of(each))
+            for each in projections
+        ],
+    )

@@ -1,0 +1,97 @@
+"""The transport: Faust's aiokafka driver, reading committed data from where the database says, a whole batch at a time.
+
+Registered under the `faust.transports` entry point as `kafold`, so `kafold://host:port` is a broker URL for Faust. It leans
+on these internals of faust-streaming 0.15.3, which `tests/worker/test_faust_internals.py` checks:
+
+- `AIOKafkaConsumerThread._create_worker_consumer` makes the aiokafka consumer, before it is started;
+- `Consumer.perform_seek` is awaited after every assignment, before the flow of messages is resumed;
+- `Consumer._drain_messages` is the loop from fetching to `Consumer.callback`, and `_wait_next_records` its fetch;
+- `Consumer.seek_wait` seeks on the consumer's thread.
+
+Promises: an aborted or open transaction's records are never seen; records that were fetched for an ownership that has ended
+are dropped, and if their partition is still (or again) ours, it is read anew from its checkpoint.
+"""
+
+import time
+from typing import Any
+
+import faust.transport.drivers.aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from streams.kernel.errors import TopicProblem
+from streams.worker.reading import Batch, Reading
+
+FETCH_WAIT_S = 1.0
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Faust's thread that owns the aiokafka consumer."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust asks for committed data only together with its own exactly-once mode, which lets outputs escape.
+        consumer._isolation_level = "read_committed"  # noqa: SLF001
+        return consumer
+
+
+class Consumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's consumer, whose truth is the database."""
+
+    @property
+    def reading(self) -> Reading:
+        """What the worker reads."""
+        return self.app.reading  # type: ignore[no-any-return]
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def perform_seek(self) -> None:
+        """Go on from the database's checkpoints. Faust calls this after each assignment."""
+        assigned = {TP(tp.topic, tp.partition) for tp in self.assignment()}
+        starts = {TP(*place): offset for place, offset in (await self.reading.own(assigned)).items()}
+        await self._check_beginnings(starts)
+        if starts:
+            await self.seek_wait(starts)
+
+    async def _check_beginnings(self, starts: dict[TP, int]) -> None:
+        """Refuse to pass over events that the topic has lost."""
+        beginnings = await self.earliest_offsets(*starts) if starts else {}
+        for tp, start in starts.items():
+            if beginnings.get(tp, 0) > start:
+                raise TopicProblem(
+                    f"{tp.topic}[{tp.partition}] begins at offset {beginnings[tp]}, but its checkpoint is {start}: the events "
+                    "between are lost to this reader; restore the topic, and set its retention to for ever"
+                )
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        while not (self.should_stop or fetcher.should_stop):
+            owned = self.reading.partitions
+            records, _ = await self._wait_next_records(FETCH_WAIT_S)
+            self.reading.turned()
+            if not records:
+                await self.sleep(0)
+            elif owned is self.reading.partitions:
+                for tp, fetched in records.items():
+                    await self._hand(owned, tp, fetched)
+            elif any((tp.topic, tp.partition) in self.reading.partitions for tp in records):
+                await self.perform_seek()
+
+    async def _hand(self, owned: dict[tuple[str, int], Any], tp: Any, fetched: list[Any]) -> None:
+        """Give one partition's records to Faust as one message, whose value is the batch."""
+        partition = owned.get((tp.topic, tp.partition))
+        if partition is None or not fetched:
+            return
+        last = fetched[-1]
+        message = ConsumerMessage(
+            tp.topic, tp.partition, last.offset, time.time(), last.timestamp_type, (), None,
+            Batch(partition, fetched), None, 0, 0, TP(tp.topic, tp.partition),
+            generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+        await self.wait_first(self.callback(message), self.suspend_flow.wait())
+        self._read_offset[message.tp] = last.offset
+
+
+class Transport(driver.Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with the consumer above."""
+
+    Consumer = Consumer
