@@ -12,9 +12,20 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from schemas.avro_foreign import base_of
 from schemas.avro_scalars import AVRO_NAME
 from schemas.errors import UnsupportedType
 from schemas.shape import ABSENT, ArrayShape, EnumShape, MapShape, RecordShape, Shape, UnionShape
+
+_PLAIN: Mapping[str, tuple[type[Any], ...]] = {
+    "null": (type(None),),
+    "boolean": (bool,),
+    "int": (int,),
+    "long": (int,),
+    "double": (float, int),
+    "string": (str,),
+    "bytes": (bytes,),
+}
 
 
 def record_of(model: type[BaseModel], shapes: Mapping[str, Shape], reference: str | None) -> RecordShape:
@@ -94,7 +105,7 @@ def default_json(shape: Shape, value: Any) -> Any:
         case UnionShape():
             return _union_default(shape, value)
         case _:
-            return _plain_default(shape.to_avro(value))
+            return _plain_default(base_of(shape), shape.to_avro(value))
 
 
 def _union_default(shape: UnionShape, value: Any) -> Any:
@@ -104,7 +115,9 @@ def _union_default(shape: UnionShape, value: Any) -> Any:
     return default_json(first.shape, value) if value is not None or first.kind is object else None
 
 
-def _plain_default(plain: Any) -> Any:
+def _plain_default(kind: str, plain: Any) -> Any:
+    if type(plain) not in _PLAIN[kind]:
+        raise TypeError(f"it is a {type(plain).__name__}")
     if isinstance(plain, bytes):
         return plain.decode("latin-1")
     if isinstance(plain, float) and not math.isfinite(plain):

@@ -5,11 +5,10 @@ resolved to the class); commands, which anyone may send, are validated, events, 
 are not; each way in which bytes can be wrong has its own DecodingError.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
-from schemas.avro_foreign import foreign_record, full_name
+from schemas.avro_foreign import full_name
 from schemas.decoder import field_decoder, message_decoder
 from schemas.encoder import UNFIT, encoder, message_encoder
 from schemas.errors import EncodingError, UnreadableVersion, WrongType
@@ -26,6 +25,7 @@ from schemas.resolution import resolve
 from schemas.shape import RecordShape
 from schemas.topics import subject_of
 from schemas.wire import HEADER_BYTES, frame, schema_id_of
+from schemas.written import written_record
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T", CommandMetadata, EventMetadata)
@@ -126,7 +126,7 @@ class MessageCodec(Generic[M, T]):
 
     def _shape_of(self, schema_id: int) -> RecordShape:
         """Return how to read what was written with the schema of this id."""
-        written = foreign_record(json.loads(self._ids.schema_of(schema_id)))
+        written = written_record(self._ids, schema_id)
         name = full_name(written.schema)
         cls = self._types.get(name)
         if cls is None:

@@ -8,6 +8,8 @@ Promises: the original can be restored exactly, with its headers, from the dead 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from schemas.errors import InvalidValue
+
 Headers = Sequence[tuple[str, bytes | None]]
 _PREFIX = "kafold."
 
@@ -28,19 +30,28 @@ class DeadLetter(NamedTuple):
     def to_headers(self) -> list[tuple[str, bytes | None]]:
         """Return the headers of the dead-letter record: the original's, then ours."""
         ours = {name: str(getattr(self, name)) for name in _OURS}
-        return [*self.headers, *((_PREFIX + name, text.encode()) for name, text in ours.items())]
+        # A reason may quote what is no text; the original bytes are kept whole beside it.
+        return [
+            *self.headers,
+            *((_PREFIX + name, text.encode(errors="backslashreplace")) for name, text in ours.items()),
+        ]
 
     @classmethod
-    def from_record(cls, key: bytes | None, value: bytes | None, headers: Headers) -> "DeadLetter":
-        """Read a dead-letter record back. Our headers are the last of their names."""
-        ours = {
-            name.removeprefix(_PREFIX): (data or b"").decode() for name, data in headers if name.startswith(_PREFIX)
-        }
-        theirs = list(headers)[: -len(_OURS)]
-        return cls(
-            ours["topic"], int(ours["partition"]), int(ours["offset"]), int(ours["timestamp_ms"]),
-            key, value, theirs, ours["error"], ours["reason"],
-        )  # fmt: skip
+    def from_record(cls, key: bytes | None, value: bytes | None, headers: Headers | None) -> "DeadLetter":
+        """Read a dead-letter record back. Our headers are the last ones, even if the original was a dead letter itself.
+
+        Raises:
+            InvalidValue: it is no dead letter.
+        """
+        split = len(headers or ()) - len(_OURS)
+        theirs, ours = list(headers or ())[: max(split, 0)], list(headers or ())[max(split, 0) :]
+        if [name for name, _ in ours] != [_PREFIX + name for name in _OURS]:
+            raise InvalidValue("the record is no dead letter: the headers that say why and whence are missing")
+        try:
+            topic, partition, offset, timestamp_ms, error, reason = ((data or b"").decode() for _, data in ours)
+            return cls(topic, int(partition), int(offset), int(timestamp_ms), key, value, theirs, error, reason)
+        except ValueError as error:
+            raise InvalidValue(f"the record is no dead letter: {error}") from error
 
 
 _OURS = ("topic", "partition", "offset", "timestamp_ms", "error", "reason")

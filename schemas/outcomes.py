@@ -22,7 +22,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter
 
-from schemas.avro_foreign import foreign_record, full_name, tuple_record
+from schemas.avro_foreign import full_name, tuple_record
 from schemas.decoder import decoder
 from schemas.encoder import UNFIT, encoder
 from schemas.errors import EncodingError, KafoldError, UnreadableVersion, WrongType
@@ -34,6 +34,7 @@ from schemas.resolution import resolve
 from schemas.shape import RecordShape
 from schemas.topics import subject_of
 from schemas.wire import HEADER_BYTES, frame, schema_id_of
+from schemas.written import written_record
 
 R = TypeVar("R")
 E = TypeVar("E")
@@ -150,7 +151,7 @@ class OutcomeCodec:
         return self._encode
 
     def _make_decoder(self, schema_id: int) -> Callable[[bytes], Outcome]:
-        written = foreign_record(json.loads(self._ids.schema_of(schema_id)))
+        written = written_record(self._ids, schema_id)
         if full_name(written.schema) != OUTCOME_NAME:
             raise WrongType(f"schema id {schema_id} is of {full_name(written.schema)}, which is no outcome")
         resolution = resolve(written.schema, OUTCOME)

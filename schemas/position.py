@@ -15,7 +15,9 @@ from typing import Self
 
 from schemas.errors import InvalidPosition
 
-_TOPIC = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)@(?P<uuid>[A-Za-z0-9_-]+):(?P<offsets>\d+=\d+(?:,\d+=\d+)*)\Z")
+_TOPIC = re.compile(
+    r"(?P<topic>[A-Za-z0-9._-]+)@(?P<uuid>[A-Za-z0-9_-]+):(?P<offsets>[0-9]+=[0-9]+(?:,[0-9]+=[0-9]+)*)\Z"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,16 @@ class Position:
             match = _TOPIC.match(part)
             if match is None:
                 raise InvalidPosition(f"{part!r} is not of the form topic@uuid:partition=offset,…")
+            if match["topic"] in topic_ids:
+                raise InvalidPosition(f"{match['topic']} is in the position twice")
             topic_ids[match["topic"]] = match["uuid"]
-            for pair in match["offsets"].split(","):
-                partition, _, offset = pair.partition("=")
-                offsets[match["topic"], int(partition)] = int(offset)
+            offsets.update(_offsets(match["topic"], match["offsets"]))
         return cls(offsets, {topic: uuid for topic, uuid in topic_ids.items() if uuid != "-"})
+
+
+def _offsets(topic: str, text: str) -> dict[tuple[str, int], int]:
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    offsets = {(topic, int(partition)): int(offset) for partition, _, offset in pairs}
+    if len(offsets) < len(pairs):
+        raise InvalidPosition(f"a partition of {topic} is in the position twice")
+    return offsets

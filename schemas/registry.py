@@ -3,14 +3,15 @@
 A **subject** is a line of schema versions; ours are named `<topic>-<record full name>`. The contents are a fold of the
 records of the `_schemas` topic, in the format of Confluent's and Karapace's registries, so that either can take over.
 
-Promises: the same schema has one id, whichever subjects it is under; what is unknown is skipped, never misread. Reading
-and writing the topic is `streams/kafka/registry.py`.
+Promises: the same schema has one id, whichever subjects it is under, and an id never changes its schema: the first
+record to claim an id or a version keeps it. What is unknown or broken is skipped, never misread. Reading and writing
+the topic is `streams/kafka/registry.py`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from schemas.errors import KafoldError, UnknownSchemaId
 
@@ -38,6 +39,15 @@ def canonical(schema: Any) -> str:
     return json.dumps(schema, separators=(",", ":"), ensure_ascii=False)
 
 
+class Registered(NamedTuple):
+    """One version of a subject."""
+
+    subject: str
+    version: int
+    schema_id: int
+    schema: str
+
+
 @dataclass(slots=True)
 class Registry:
     """The fold of the records of the `_schemas` topic. It implements SchemaIds for what it has seen."""
@@ -45,22 +55,66 @@ class Registry:
     by_id: dict[int, str] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
     subjects: dict[str, dict[int, int]] = field(default_factory=dict)
+    compatibility: dict[str | None, str] = field(default_factory=dict)
+    _claims: dict[tuple[str, int], tuple[bytes, bytes]] = field(default_factory=dict)
+    _usurped: dict[bytes, bytes | None] = field(default_factory=dict)
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
-        """Fold one record. Records of another kind (NOOP, CONFIG, MODE), and broken ones, change nothing."""
-        named = _json(key)
-        if named.get("keytype") != "SCHEMA":
-            return
-        subject, version = str(named.get("subject")), int(named.get("version", 0))
-        stored = _json(value)
-        if not stored or stored.get("deleted"):
+        """Fold one record. Records of another kind (NOOP, MODE), and broken ones, change nothing."""
+        named, stored = _json(key), _json(value)
+        match named:
+            case {"keytype": "SCHEMA", "subject": str(subject), "version": int(version)} if version > 0:
+                self._apply_schema(subject, version, key or b"", value, stored)
+            case {"keytype": "DELETE_SUBJECT", "subject": str(subject)}:
+                self._delete(subject, stored.get("version"))
+            case {"keytype": "CONFIG", "subject": str() | None as about}:
+                self._configure(about, stored.get("compatibilityLevel"))
+            case _:
+                pass
+
+    def _apply_schema(
+        self, subject: str, version: int, key: bytes, value: bytes | None, stored: Mapping[str, Any]
+    ) -> None:
+        if value is None:
+            # A tombstone: the version is gone for good.
+            self._claims.pop((subject, version), None)
+            self._usurped.pop(key, None)
             self.subjects.get(subject, {}).pop(version, None)
             return
-        text = canonical(json.loads(stored["schema"])) if _is_json(stored["schema"]) else str(stored["schema"])
-        schema_id = int(stored["id"])
-        self.by_id[schema_id] = text
-        self.ids.setdefault(text, schema_id)
-        self.subjects.setdefault(subject, {})[version] = schema_id
+        schema_id, text = stored.get("id"), stored.get("schema")
+        if not isinstance(schema_id, int) or not isinstance(text, str) or schema_id < 1:
+            return
+        text = _canonical_text(text)
+        if self.by_id.get(schema_id, text) != text or not self._may_claim(subject, version, schema_id):
+            # Two writers at once: the first record stays in force, and compaction must not keep the other one.
+            self._usurped[key] = self._claims.get((subject, version), (key, None))[1]
+            return
+        self._usurped.pop(key, None)
+        self._claim(Registered(subject, version, schema_id, text), key, value)
+        if stored.get("deleted"):
+            self.subjects[subject].pop(version, None)
+
+    def _may_claim(self, subject: str, version: int, schema_id: int) -> bool:
+        claimed = self._claims.get((subject, version))
+        return claimed is None or _json(claimed[1]).get("id") == schema_id
+
+    def _claim(self, made: Registered, key: bytes, value: bytes) -> None:
+        self._claims[made.subject, made.version] = key, value
+        self.by_id[made.schema_id] = made.schema
+        self.ids.setdefault(made.schema, made.schema_id)
+        self.subjects.setdefault(made.subject, {})[made.version] = made.schema_id
+
+    def _delete(self, subject: str, last: Any) -> None:
+        """Hide a subject's versions up to the last deleted one. Their ids stay: messages carry them."""
+        versions = self.subjects.get(subject, {})
+        for version in [each for each in versions if isinstance(last, int) and each <= last]:
+            del versions[version]
+
+    def _configure(self, subject: str | None, level: Any) -> None:
+        if isinstance(level, str):
+            self.compatibility[subject] = level
+        else:
+            self.compatibility.pop(subject, None)
 
     def id_of(self, subject: str, schema: str) -> int:
         """Return the schema's id under the subject."""
@@ -76,31 +130,40 @@ class Registry:
         except KeyError:
             raise UnknownSchemaId(f"no schema has the id {schema_id}") from None
 
+    def versions(self, subject: str) -> Sequence[Registered]:
+        """Return the subject's versions, oldest first."""
+        found = sorted(self.subjects.get(subject, {}).items())
+        return [Registered(subject, version, schema_id, self.by_id[schema_id]) for version, schema_id in found]
+
     def registration(self, subject: str, schema: str) -> tuple[bytes, bytes] | None:
         """Return the record (key, value) that registers the schema under the subject; None: it is there already."""
-        versions = self.subjects.get(subject, {})
         schema_id = self.ids.get(schema)
-        if schema_id in versions.values():
+        if schema_id in self.subjects.get(subject, {}).values():
             return None
         if schema_id is None:
             schema_id = max(self.by_id, default=0) + 1
-        version = max(versions, default=0) + 1
+        # Versions that were deleted count: a number is not given twice.
+        version = max((number for name, number in self._claims if name == subject), default=0) + 1
         key = {"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1}
         value = {"subject": subject, "version": version, "id": schema_id, "schema": schema, "deleted": False}
         return canonical(key).encode(), canonical(value).encode()
+
+    def repairs(self) -> Sequence[tuple[bytes, bytes | None]]:
+        """Return the records to write again, so that compaction keeps those in force and no usurper."""
+        return list(self._usurped.items())
 
 
 def _json(data: bytes | None) -> Mapping[str, Any]:
     try:
         loaded = json.loads(data or b"")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return loaded if isinstance(loaded, dict) else {}
 
 
-def _is_json(text: str) -> bool:
+def _canonical_text(text: str) -> str:
+    """Return an Avro schema without its blanks; another language's schema as it is."""
     try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
+        return canonical(json.loads(text))
+    except (ValueError, RecursionError):
+        return text
