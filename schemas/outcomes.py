@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
     status: str
     version: int
     expected_version: int | None
-    offsets: tuple[int, ...]
+    offsets: list[int]
     result: str | None
     problem: str | None
     reason: str | None
@@ -117,7 +117,7 @@ OUTCOME_SCHEMA: dict[str, Any] = {
 }
 
 
-OUTCOME = tuple_record(OUTCOME_SCHEMA, Outcome, {"offsets": tuple})
+OUTCOME = tuple_record(OUTCOME_SCHEMA, Outcome, {"offsets": list})
 
 
 class OutcomeCodec:

@@ -42,9 +42,9 @@ class Memory(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Decision:
-    """One command's outcome with its encoded events. The outcome's offsets are known once the events are delivered."""
+    """One command's outcome with its encoded events. The outcome's list of offsets is filled as the events are delivered."""
 
-    aggregate_id: str
+    key: bytes
     outcome: Outcome
     events: Sequence[bytes] = ()
 
@@ -93,35 +93,35 @@ class Processing:
     def _decide(
         self, known: Known, command: Any, metadata: CommandMetadata, command_id: str, now_ms: int, work: Work
     ) -> Decision:
-        correlation_id = metadata.correlation_id or command_id
+        status, version, events = Status.FAILED, known.version, list[bytes]()
+        result = problem = reason = None
         expected = metadata.expected_version
-
-        def outcome(status: Status, version: int, **answer: str | None) -> Outcome:
-            result, problem, reason = answer.get("result"), answer.get("problem"), answer.get("reason")
-            name = type(command).__name__
-            return Outcome(
-                command_id, name, status, version, expected, (), result, problem, reason, correlation_id, now_ms
-            )
-
+        correlation_id = metadata.correlation_id or command_id
         if known.broken is not None:
-            return Decision(command.aggregate_id, outcome(Status.FAILED, known.version, reason=known.broken))
-        if expected is not None and expected != known.version:
-            return Decision(command.aggregate_id, outcome(Status.CONFLICT, known.version))
-        try:
-            decided = self._aggregate.decide(known.state, command)
-            if isinstance(decided, Rejected):
-                problem = problem_json(self._problem_types[type(command)], decided)
-                return Decision(command.aggregate_id, outcome(Status.REJECTED, known.version, problem=problem))
-            state = self._aggregate.fold(decided, known.state)
-            result = self._result(command, state, decided)
-            events = self._encode(decided, known.version, command, metadata, command_id, correlation_id, now_ms)
-        except Exception as error:  # the application's code: whatever it raises is this one command's failure
-            reason = f"{type(error).__name__}: {error}"
-            return Decision(command.aggregate_id, outcome(Status.FAILED, known.version, reason=reason))
-        version = known.version + len(events)
-        if events:
-            work.known[command.aggregate_id] = Known(state, version)
-        return Decision(command.aggregate_id, outcome(Status.ACCEPTED, version, result=result), events)
+            reason = known.broken
+        elif expected is not None and expected != version:
+            status = Status.CONFLICT
+        else:
+            try:
+                decided = self._aggregate.decide(known.state, command)
+                if isinstance(decided, Rejected):
+                    problem = problem_json(self._problem_types[type(command)], decided)
+                    status = Status.REJECTED
+                else:
+                    state = self._aggregate.fold(decided, known.state)
+                    result = self._result(command, state, decided)
+                    about = metadata.causation_id or command_id, correlation_id, now_ms
+                    events = self._encode(decided, version, command.aggregate_id, command_id, *about)
+                    status, version = Status.ACCEPTED, version + len(events)
+                    if events:
+                        work.known[command.aggregate_id] = Known(state, version)
+            except Exception as error:  # noqa: BLE001 - the application's code: what it raises fails this one command
+                reason, result = f"{type(error).__name__}: {error}", None
+        outcome = Outcome(
+            command_id, type(command).__name__, status, version, expected, [], result, problem, reason,
+            correlation_id, now_ms,
+        )  # fmt: skip
+        return Decision(command.aggregate_id.encode(), outcome, events)
 
     def _result(self, command: Any, state: Any, events: Sequence[Any]) -> str:
         if self._aggregate.result is None:
@@ -133,17 +133,16 @@ class Processing:
         self,
         events: Sequence[Any],
         version: int,
-        command: Any,
-        metadata: CommandMetadata,
+        aggregate_id: str,
         command_id: str,
+        causation_id: str,
         correlation_id: str,
         now_ms: int,
     ) -> list[bytes]:
-        causation_id = metadata.causation_id or command_id
         encoded = []
         for number, event in enumerate(events, 1):
-            if event.aggregate_id != command.aggregate_id:
-                raise ValueError(f"{type(event).__name__} is of {event.aggregate_id}, not of {command.aggregate_id}")
+            if event.aggregate_id != aggregate_id:
+                raise ValueError(f"{type(event).__name__} is of {event.aggregate_id}, not of {aggregate_id}")
             about = EventMetadata(
                 event_id(command_id, number), command_id, correlation_id, causation_id, version + number, now_ms
             )

@@ -69,11 +69,8 @@ class Batch:
 
     def write(self, transactions: Transactions) -> None:
         """Put everything that was decided into the open transaction: events, then, with their offsets, the outcomes."""
-        fresh = self._write_events(transactions)
-        if fresh:
+        if self._write_events(transactions):
             transactions.flush()
-        for decision, offsets in fresh:
-            decision.outcome = decision.outcome._replace(offsets=tuple(offsets))
         for part in self._parts.values():
             self._write_outcomes(part, transactions)
             for letter in part.dead_letters:
@@ -104,19 +101,18 @@ class Batch:
         if isinstance(answer, Decision) and answer.outcome.status is Status.FAILED:
             part.dead_letters.append(dead_letter(record, RuntimeError(answer.outcome.reason)))
 
-    def _write_events(self, transactions: Transactions) -> list[tuple[Decision, list[int]]]:
-        fresh = []
+    def _write_events(self, transactions: Transactions) -> int:
+        count = 0
         for part in self._parts.values():
-            topic = part.owned.lane.topics.events
-            written: set[int] = set()
-            for key, answer in part.answers:
-                if isinstance(answer, Decision) and answer.events and id(answer) not in written:
-                    written.add(id(answer))
-                    offsets: list[int] = []
-                    fresh.append((answer, offsets))
-                    for event in answer.events:
-                        transactions.produce_counted(topic, part.owned.partition, key, event, offsets)
-        return fresh
+            # The work holds each decision once, a repeat within the batch is only another answer.
+            events = [
+                (decision.key, event, decision.outcome.offsets)
+                for decision in part.work.decisions.values()
+                for event in decision.events
+            ]
+            transactions.produce_events(part.owned.lane.topics.events, part.owned.partition, events)
+            count += len(events)
+        return count
 
     def _write_outcomes(self, part: Part, transactions: Transactions) -> None:
         lane = part.owned.lane

@@ -22,6 +22,7 @@ from streams.kafka.config import Kafka
 from streams.kernel.application import Application
 from streams.kernel.errors import Indefinite, TransactionAborted
 from streams.processor.batch import Batch, Owned
+from streams.processor.garbage import collected_by_hand
 from streams.processor.lane import lanes
 from streams.processor.recovery import Recovery
 from streams.processor.transactions import Transactions
@@ -70,11 +71,12 @@ class CommandProcessor:
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Process commands until `stopped` says so, then leave the group."""
-        try:
-            while not stopped():
-                self.turn()
-        finally:
-            self.close()
+        with collected_by_hand() as garbage:
+            try:
+                while not stopped():
+                    garbage.maybe_collect(idle=self.turn() == 0)
+            finally:
+                self.close()
 
     def turn(self) -> int:
         """Process what is there; return how many commands that was. Blocks for at most 0.1 s when there is nothing."""

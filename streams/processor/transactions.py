@@ -4,7 +4,7 @@ Promises: whatever goes wrong ends as one of three errors that say what to do: F
 of it happened: rewind), Indefinite (nobody knows: read the log again).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -43,19 +43,26 @@ class Transactions:
     def produce(
         self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers | None = None
     ) -> None:
-        """Put one record into the open transaction."""
-        self._put(topic, partition, key, value, headers or [], self._delivered)
+        """Put one record into the open transaction. If it is not delivered, the commit fails."""
+        self._put(topic, partition, key, value, headers or [], None)
 
-    def produce_counted(self, topic: str, partition: int, key: bytes, value: bytes, offsets: list[int]) -> None:
-        """Put one record into the open transaction; its offset is appended to `offsets` when it is delivered."""
+    def produce_events(self, topic: str, partition: int, events: Sequence[tuple[bytes, bytes, list[int]]]) -> None:
+        """Put events (key, value, list for the offset) of one partition into the open transaction, in order.
+
+        An idempotent producer delivers a partition's records in order, so one callback serves them all: the n-th
+        report is the n-th event's. Its offset is known after `flush`.
+        """
+        reports = iter(events)
 
         def delivered(error: KafkaError | None, message: Any) -> None:
+            _, _, offsets = next(reports)
             if error is None:
                 offsets.append(message.offset())
             else:
                 self._failures.append(error)
 
-        self._put(topic, partition, key, value, [], delivered)
+        for key, value, _ in events:
+            self._put(topic, partition, key, value, [], delivered)
 
     def flush(self) -> None:
         """Wait until everything so far is delivered, so that offsets are known.
@@ -86,7 +93,7 @@ class Transactions:
         key: bytes | None,
         value: bytes | None,
         headers: Headers,
-        delivered: Callable[[KafkaError | None, Any], None],
+        delivered: Callable[[KafkaError | None, Any], None] | None,
     ) -> None:
         while True:
             try:
@@ -96,10 +103,6 @@ class Transactions:
                 self._producer.poll(0.1)  # the queue is full: deliveries make room
             except KafkaException as error:
                 raise _sorted(error.args[0]) from error
-
-    def _delivered(self, error: KafkaError | None, message: Any) -> None:
-        if error is not None:
-            self._failures.append(error)
 
     def _or_abort(self, call: Callable[[], None]) -> None:
         try:
