@@ -26,7 +26,7 @@ from schemas.metadata import CommandMetadata
 from schemas.outcomes import Accepted, Outcome, Rejected, answer_of
 from schemas.position import Position
 from schemas.registry import SchemaIds
-from schemas.topics import AggregateTopics
+from schemas.topics import AggregateTopics, topic_id_text
 
 R = TypeVar("R")
 E = TypeVar("E")
@@ -174,7 +174,7 @@ class Client:
         if topic not in self._topic_ids:
             admin = AdminClient(self._cluster.admin())  # kept: its futures die with it
             found = admin.describe_topics(TopicCollection([topic]))
-            self._topic_ids[topic] = str(found[topic].result(TIMEOUT_S).topic_id)
+            self._topic_ids[topic] = topic_id_text(found[topic].result(TIMEOUT_S).topic_id)
         return self._topic_ids[topic]
 
     def _note_undelivered(self, error: KafkaError | None, message: Message) -> None:

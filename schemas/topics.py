@@ -42,3 +42,8 @@ def dead_letters_topic(application: str) -> str:
 def subject_of(topic: str, record: str) -> str:
     """Return the subject of a record (by its full name) on a topic."""
     return f"{topic}-{record}"
+
+
+def topic_id_text(uuid: object) -> str:
+    """Return a topic's UUID as Kafka's own tools print it, URL-safe; librdkafka prints the other base64."""
+    return str(uuid).replace("+", "-").replace("/", "_")

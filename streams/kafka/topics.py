@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from schemas.registry import SCHEMAS_TOPIC
+from schemas.topics import topic_id_text
 from streams.kafka.config import Kafka
 from streams.kernel.application import Application
 from streams.kernel.errors import TopicProblem
@@ -94,7 +95,7 @@ def topic_ids(kafka: Kafka, names: Iterable[str]) -> dict[str, str]:
     """Return each topic's UUID, as Kafka prints it."""
     admin = AdminClient(kafka.admin())  # kept: its futures die with it
     futures = admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_S)
-    return {name: str(future.result().topic_id) for name, future in futures.items()}
+    return {name: topic_id_text(future.result().topic_id) for name, future in futures.items()}
 
 
 def _create(admin: AdminClient, topics: list[NewTopic]) -> None:
