@@ -49,15 +49,10 @@ def foreign_record(schema: Any) -> RecordShape:
     return shape
 
 
-def tuple_record(schema: Any, model: type[Any], kinds: Mapping[str, type[Any]] | None = None) -> RecordShape:
-    """Return the shape of a record that is a named tuple in Python; `kinds`: fields that are tuples and not lists."""
+def tuple_record(schema: Any, model: type[Any]) -> RecordShape:
+    """Return the shape of a record that is a named tuple in Python."""
     record = foreign_record(schema)
-    fields = dict(record.fields)
-    for name, kind in (kinds or {}).items():
-        array = fields[name]
-        if isinstance(array, ArrayShape):
-            fields[name] = ArrayShape(array.schema, item=array.item, kind=kind)
-    return RecordShape(schema, model=model, fields=fields, defaults=record.defaults)
+    return RecordShape(schema, model=model, fields=record.fields, defaults=record.defaults)
 
 
 def full_name(schema: Mapping[str, Any], enclosing: str = "") -> str:

@@ -24,11 +24,14 @@ from schemas.registry import SchemaIds, canonical
 from schemas.resolution import resolve
 from schemas.shape import RecordShape
 from schemas.topics import subject_of
+from schemas.upcasting import Evolution, Way
 from schemas.wire import HEADER_BYTES, frame, schema_id_of
 from schemas.written import written_record
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T", CommandMetadata, EventMetadata)
+
+NO_EVOLUTION = Evolution()
 
 _Decode = Callable[[bytes], tuple[M, T]]
 _Encode = Callable[[M, T], bytes]
@@ -37,14 +40,24 @@ _Encode = Callable[[M, T], bytes]
 class MessageCodec(Generic[M, T]):
     """Encodes and decodes the messages of one topic. Make it with `command_codec` or `event_codec`."""
 
-    def __init__(self, topic: str, namespace: str, types: Iterable[type[M]], metadata: type[T], ids: SchemaIds) -> None:
+    def __init__(
+        self,
+        topic: str,
+        namespace: str,
+        types: Iterable[type[M]],
+        metadata: type[T],
+        ids: SchemaIds,
+        evolution: Evolution = NO_EVOLUTION,
+    ) -> None:
         """Take the topic's message types and the port to the registry; nothing is looked up yet."""
         self.topic = topic
-        self._shapes = {each: message_shape(each, namespace, metadata) for each in types}
-        self.schemas = {cls: shape.schema for cls, shape in self._shapes.items()}
+        self.shapes = {each: message_shape(each, namespace, metadata) for each in types}
+        self.schemas = {cls: shape.schema for cls, shape in self.shapes.items()}
         self._types = {full_name(schema): cls for cls, schema in self.schemas.items()}
         self._metadata: type[T] = metadata
         self._ids = ids
+        self._evolution = evolution
+        self._namespace = namespace
         self._encoders: dict[type[Message], _Encode[M, T]] = {}
         # By the header's bytes, which say the schema: to look them up is quicker than to read the id.
         self._decoders: dict[bytes, _Decode[M, T]] = {}
@@ -92,7 +105,7 @@ class MessageCodec(Generic[M, T]):
         return decode(data)
 
     def _make_encoder(self, cls: type[M]) -> _Encode[M, T]:
-        if cls not in self._shapes:
+        if cls not in self.shapes:
             raise EncodingError(f"{cls.__name__} does not belong on {self.topic}")
         schema = self.schemas[cls]
         schema_id = self._ids.id_of(subject_of(self.topic, full_name(schema)), canonical(schema))
@@ -102,7 +115,7 @@ class MessageCodec(Generic[M, T]):
     def _why_not(self, message: M, metadata: T, error: Exception) -> str:
         """Name the field that does not fit, by encoding one after the other."""
         values = {METADATA_FIELD: metadata, **message.__dict__}
-        for name, shape in self._shapes[type(message)].fields.items():
+        for name, shape in self.shapes[type(message)].fields.items():
             alone = RecordShape(None, model=_Alone, fields={name: shape})
             try:
                 encoder(b"", alone)((values.get(name),))
@@ -112,29 +125,44 @@ class MessageCodec(Generic[M, T]):
 
     def _make_decoder(self, data: bytes) -> _Decode[M, T]:
         schema_id = schema_id_of(data)
-        decode: _Decode[M, T] = message_decoder(
-            self._shape_of(schema_id), METADATA_FIELD, validate=self._metadata is CommandMetadata
-        )
+        written, way, today = self._written(schema_id)
+        decode: _Decode[M, T]
+        if way.upcasters:
+            decode = self._evolution.decoder(written.schema, way, today)
+        else:
+            shape = _resolved(written, today, schema_id)
+            decode = message_decoder(shape, METADATA_FIELD, validate=self._metadata is CommandMetadata)
         self._decoders[frame(schema_id)] = decode
         return decode
 
     def _make_metadata_decoder(self, data: bytes) -> Callable[[bytes], T]:
         schema_id = schema_id_of(data)
-        decode: Callable[[bytes], T] = field_decoder(self._shape_of(schema_id), METADATA_FIELD)
+        written, _, today = self._written(schema_id)
+        # What upcasters change comes after the metadata, which is the platform's.
+        alone = {METADATA_FIELD: today.fields[METADATA_FIELD]}
+        only = RecordShape(None, model=dict, fields=alone, defaults=today.defaults)
+        decode: Callable[[bytes], T] = field_decoder(_resolved(written, only, schema_id), METADATA_FIELD)
         self._metadata_decoders[frame(schema_id)] = decode
         return decode
 
-    def _shape_of(self, schema_id: int) -> RecordShape:
-        """Return how to read what was written with the schema of this id."""
+    def _written(self, schema_id: int) -> tuple[RecordShape, Way, RecordShape]:
+        """Return what the id stands for, the way from there to a record of today, and that record."""
         written = written_record(self._ids, schema_id)
         name = full_name(written.schema)
-        cls = self._types.get(name)
+        if name.rpartition(".")[0] != self._namespace:
+            raise WrongType(f"schema id {schema_id} is of {name}, which does not belong on {self.topic}")
+        way = self._evolution.way(written.schema)
+        cls = self._types.get(f"{self._namespace}.{way.record.rpartition('.')[2]}")
         if cls is None:
             raise WrongType(f"schema id {schema_id} is of {name}, which does not belong on {self.topic}")
-        shape, problems = resolve(written.schema, self._shapes[cls])
-        if problems or not isinstance(shape, RecordShape):
-            raise UnreadableVersion(f"{name} of schema id {schema_id}: {'; '.join(problems)}")
-        return shape
+        return written, way, self.shapes[cls]
+
+
+def _resolved(written: RecordShape, reader: RecordShape, schema_id: int) -> RecordShape:
+    shape, problems = resolve(written.schema, reader)
+    if problems or not isinstance(shape, RecordShape):
+        raise UnreadableVersion(f"{full_name(written.schema)} of schema id {schema_id}: {'; '.join(problems)}")
+    return shape
 
 
 class _Alone(tuple[Any]):
@@ -142,15 +170,17 @@ class _Alone(tuple[Any]):
 
 
 def command_codec(
-    topic: str, namespace: str, types: Iterable[type[M]], ids: SchemaIds
+    topic: str, namespace: str, types: Iterable[type[M]], ids: SchemaIds, evolution: Evolution = NO_EVOLUTION
 ) -> MessageCodec[M, CommandMetadata]:
     """Return the codec of a topic of commands; what it decodes is validated."""
-    return MessageCodec(topic, namespace, types, CommandMetadata, ids)
+    return MessageCodec(topic, namespace, types, CommandMetadata, ids, evolution)
 
 
-def event_codec(topic: str, namespace: str, types: Iterable[type[M]], ids: SchemaIds) -> MessageCodec[M, EventMetadata]:
+def event_codec(
+    topic: str, namespace: str, types: Iterable[type[M]], ids: SchemaIds, evolution: Evolution = NO_EVOLUTION
+) -> MessageCodec[M, EventMetadata]:
     """Return the codec of a topic of events."""
-    return MessageCodec(topic, namespace, types, EventMetadata, ids)
+    return MessageCodec(topic, namespace, types, EventMetadata, ids, evolution)
 
 
 def message_shape(cls: type[Message], namespace: str, metadata: type[Any]) -> RecordShape:

@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.codec import MessageCodec, command_codec, event_codec
+from schemas.codec import NO_EVOLUTION, MessageCodec, command_codec, event_codec
+from schemas.history import record_of
 from schemas.messages import Command, Event
 from schemas.metadata import CommandMetadata, EventMetadata
 from schemas.outcomes import OUTCOME_SCHEMA, OutcomeCodec
 from schemas.registry import Registry, SchemaIds, canonical
+from schemas.shape import RecordShape
 from schemas.topics import AggregateTopics
+from schemas.upcasting import Evolution
 
 
 @dataclass(frozen=True)
@@ -24,14 +27,15 @@ class Contract:
     topics: AggregateTopics
     commands: tuple[type[Command[Any, Any]], ...]
     events: tuple[type[Event], ...]
+    evolution: Evolution = NO_EVOLUTION
 
     def command_codec(self, ids: SchemaIds) -> MessageCodec[Any, CommandMetadata]:
         """Return the codec of the commands topic."""
-        return command_codec(self.topics.commands, self.topics.namespace, self.commands, ids)
+        return command_codec(self.topics.commands, self.topics.namespace, self.commands, ids, self.evolution)
 
     def event_codec(self, ids: SchemaIds) -> MessageCodec[Any, EventMetadata]:
         """Return the codec of the events topic."""
-        return event_codec(self.topics.events, self.topics.namespace, self.events, ids)
+        return event_codec(self.topics.events, self.topics.namespace, self.events, ids, self.evolution)
 
     def outcome_codec(self, ids: SchemaIds) -> OutcomeCodec:
         """Return the codec of the outcomes topic."""
@@ -45,3 +49,9 @@ class Contract:
             **self.event_codec(nowhere).subjects(),
             self.outcome_codec(nowhere).subject: canonical(OUTCOME_SCHEMA),
         }
+
+    def records(self) -> Mapping[str, RecordShape]:
+        """Return the shape of each message by its name in the history: the aggregate's and its own."""
+        nowhere = Registry()
+        shapes = [*self.command_codec(nowhere).shapes.values(), *self.event_codec(nowhere).shapes.values()]
+        return {record_of(shape.schema): shape for shape in shapes}

@@ -70,9 +70,14 @@ def broken(error: Exception, data: bytes, at: int) -> DecodingError:
     if isinstance(error, DecodingError):
         return error
     if isinstance(error, ValidationError):
-        problems = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        return InvalidValue(f"{error.title}: {'; '.join(problems)}")
+        return InvalidValue(described(error))
     return InvalidValue(f"the body is not what its schema says: {type(error).__name__} {error}")
+
+
+def described(error: ValidationError) -> str:
+    """Return the broken rules in one line."""
+    problems = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+    return f"{error.title}: {'; '.join(problems)}"
 
 
 def _too_many(data: bytes, at: int, count: int) -> None:

@@ -11,6 +11,7 @@
     │   ├── WrongMagicByte          not in the Confluent wire format
     │   ├── UnknownSchemaId         no schema has that id: the producer did not register it here
     │   ├── UnreadableVersion       nothing leads from its schema to today's class: write an upcaster
+    │   ├── UpcasterFailed          an upcaster raised, or made what is no value of its target: mend it, decode anew
     │   ├── WrongType               the id is of a record that does not belong on this topic
     │   ├── TruncatedMessage        the body ends before its last field
     │   ├── TrailingBytes           bytes are left after the last field
@@ -59,6 +60,10 @@ class WrongType(DecodingError):
 
 class UnreadableVersion(DecodingError):
     """Nothing leads from the schema that the message was written with to today's class: write an upcaster."""
+
+
+class UpcasterFailed(DecodingError):
+    """An upcaster raised, or made what is no value of its target. Mend it: the raw bytes are kept, decode them anew."""
 
 
 class TruncatedMessage(DecodingError):

@@ -117,7 +117,7 @@ OUTCOME_SCHEMA: dict[str, Any] = {
 }
 
 
-OUTCOME = tuple_record(OUTCOME_SCHEMA, Outcome, {"offsets": list})
+OUTCOME = tuple_record(OUTCOME_SCHEMA, Outcome)
 
 
 class OutcomeCodec:

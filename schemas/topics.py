@@ -15,23 +15,23 @@ class AggregateTopics:
 
     @property
     def namespace(self) -> str:
-        """The namespace of the aggregate's Avro records, and the common beginning of its topics."""
-        return f"{self.application}.{self.aggregate}"
+        """The namespace of the aggregate's Avro records. Avro's names have no hyphens, topics may have."""
+        return f"{self.application}.{self.aggregate}".replace("-", "_")
 
     @property
     def commands(self) -> str:
         """Where commands are asked."""
-        return f"{self.namespace}.commands"
+        return f"{self.application}.{self.aggregate}.commands"
 
     @property
     def events(self) -> str:
         """Where events are kept for ever: the event store."""
-        return f"{self.namespace}.events"
+        return f"{self.application}.{self.aggregate}.events"
 
     @property
     def outcomes(self) -> str:
         """Where each command's answer is given."""
-        return f"{self.namespace}.outcomes"
+        return f"{self.application}.{self.aggregate}.outcomes"
 
 
 def dead_letters_topic(application: str) -> str:

@@ -25,8 +25,9 @@ class Value(BaseModel):
         Raises:
             TypeError: a name is not a field.
         """
-        if not changes.keys() <= type(self).model_fields.keys():
-            unknown = ", ".join(sorted(changes.keys() - type(self).model_fields.keys()))
+        fields = self.__pydantic_fields__
+        if not changes.keys() <= fields.keys():
+            unknown = ", ".join(sorted(changes.keys() - fields.keys()))
             raise TypeError(f"{type(self).__name__} has no field {unknown}")
         return cast("Self", construct(type(self), {**self.__dict__, **changes}))
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.codec import MessageCodec
+from schemas.codec import NO_EVOLUTION, MessageCodec
 from schemas.contract import Contract
 from schemas.errors import DefinitionError
 from schemas.metadata import CommandMetadata, EventMetadata
 from schemas.outcomes import OutcomeCodec
 from schemas.registry import SchemaIds
 from schemas.topics import AggregateTopics, dead_letters_topic
+from schemas.upcasting import Evolution
 from streams.kernel.aggregate import Aggregate
 from streams.kernel.projection import Projection
 from streams.kernel.query import QueryHandler, query_type
@@ -30,6 +31,7 @@ class Application:
     aggregates: Sequence[AnyAggregate]
     projections: Sequence[AnyProjection] = ()
     queries: Sequence[QueryHandler] = ()
+    evolution: Evolution = NO_EVOLUTION
 
     def __post_init__(self) -> None:
         """Check the names, and that every projection's sources are here."""
@@ -68,7 +70,7 @@ class Application:
 
     def contract(self, aggregate: AnyAggregate) -> Contract:
         """Return what the aggregate publishes."""
-        return Contract(self.topics(aggregate), aggregate.command_types, aggregate.event_types)
+        return Contract(self.topics(aggregate), aggregate.command_types, aggregate.event_types, self.evolution)
 
     @property
     def contracts(self) -> Sequence[Contract]:

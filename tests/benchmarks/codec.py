@@ -27,7 +27,7 @@ METADATA = EventMetadata(f"{ID}-1", ID, ID, ID, 17, 1_790_000_000_000)
 SENT = CommandMetadata(ID, ID, ID, None, 1_790_000_000_000)
 EVENT = PurchaseRecorded(account_id="00004", purchase_id="00004-1", day=date(1997, 1, 1), quantity=2, amount_cents=2933)
 COMMAND = RecordPurchase(**EVENT.facts())
-OUTCOME = Outcome(ID, "RecordPurchase", "accepted", 17, None, (123_456,), "null", None, None, ID, 1_790_000_000_000)
+OUTCOME = Outcome(ID, "RecordPurchase", "accepted", 17, None, [123_456], "null", None, None, ID, 1_790_000_000_000)
 
 
 def seconds_a_call(function: Callable[..., Any], *arguments: Any) -> Callable[[], float]:

@@ -51,7 +51,7 @@ def test_metadata_is_read_back(metadata: EventMetadata) -> None:
 
 
 STATUSES = st.sampled_from(["accepted", "rejected", "conflict", "failed"])
-OFFSETS = st.lists(LONGS, max_size=4).map(tuple)
+OFFSETS = st.lists(LONGS, max_size=4)
 NULLABLE = TEXTS | st.none()
 
 

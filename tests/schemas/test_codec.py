@@ -61,7 +61,7 @@ class Ordered(Event):
 
 METADATA = EventMetadata("c-1", "c", "k", "k", 1, 1_700_000_000_000)
 EVENT = PurchaseRecorded(account_id="é1", purchase_id="p", day=date(1997, 1, 1), quantity=2, amount_cents=2933)
-OUTCOME = Outcome("c", "Order", "accepted", 3, None, (5, 6), "null", None, None, "k", 1_700_000_000_000)
+OUTCOME = Outcome("c", "Order", "accepted", 3, None, [5, 6], "null", None, None, "k", 1_700_000_000_000)
 
 
 def test_a_message_of_another_topic_is_refused() -> None:
