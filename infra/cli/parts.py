@@ -1,0 +1,62 @@
+"""`kafold processor`, `worker`, `api`: the single parts of a group. Each runs until SIGINT or SIGTERM.
+
+They prepare nothing: `kafold up` has done so, or does it once on the cluster that the settings name.
+"""
+
+from typing import Annotated
+
+import typer
+
+from infra.cli.context import invocation
+
+Slot = Annotated[int, typer.Option(min=0, help="Its number among its like; two of one number fence each other.")]
+
+
+def processor(ctx: typer.Context, slot: Slot = 0) -> None:
+    """Run one command processor."""
+    from infra.engines import engines
+    from infra.preparing import kafka_at
+    from streams.kafka.registry import TopicRegistry
+    from streams.processor.main import run
+
+    told = invocation(ctx)
+    told.log_to_console()
+    settings = told.settings()
+    with engines(settings) as endpoints:
+        kafka = kafka_at(endpoints)
+        with TopicRegistry(kafka) as ids:
+            run(told.application(), kafka, ids, settings.partitions, slot)
+
+
+def worker(ctx: typer.Context, slot: Slot = 0) -> None:
+    """Run one worker, which keeps the projections."""
+    from infra.engines import engines
+    from infra.preparing import kafka_at
+    from streams.kafka.registry import TopicRegistry
+    from streams.worker.main import run
+
+    told = invocation(ctx)
+    told.log_to_console()
+    settings = told.settings()
+    with engines(settings) as endpoints:
+        kafka = kafka_at(endpoints)
+        data = settings.home / "workers" / str(slot)
+        data.mkdir(parents=True, exist_ok=True)
+        with TopicRegistry(kafka) as ids:
+            run(told.application(), kafka, endpoints.dsn, ids, data)
+
+
+def api(
+    ctx: typer.Context,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="the settings'")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="the settings', or 8000")] = None,
+) -> None:
+    """Run the read API."""
+    from infra.engines import engines
+    from read_api.main import run
+
+    told = invocation(ctx)
+    told.log_to_console()
+    settings = told.settings()
+    with engines(settings) as endpoints:
+        run(told.application(), endpoints.dsn, host or settings.api.host, port or settings.api.port or 8000)
