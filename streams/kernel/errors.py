@@ -7,10 +7,11 @@
     ├── Fenced            another process has taken over: exit, its supervisor may start a new one
     ├── Indefinite        nobody knows whether a transaction committed: forget all state, read the log again, go on
     ├── TransactionAborted  a transaction was given up and nothing of it happened: rewind and do it again
+    ├── WrongKey          (a DecodingError) a command's Kafka key is not where or what it must be: dead-letter it
     └── LogBroken         the log contradicts itself (a version is missing or twice): stop and look
 """
 
-from schemas.errors import KafoldError
+from schemas.errors import DecodingError, KafoldError
 
 
 class TopicProblem(KafoldError):
@@ -27,6 +28,10 @@ class Indefinite(KafoldError):
 
 class TransactionAborted(KafoldError):
     """A transaction was given up, and nothing of it happened. Rewind to the committed offset and do it again."""
+
+
+class WrongKey(DecodingError):
+    """A command's Kafka key is not its aggregate's id, or was placed by another partitioner than murmur2."""
 
 
 class LogBroken(KafoldError):

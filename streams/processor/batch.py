@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from confluent_kafka import Message
 
 from schemas.dead_letters import DeadLetter
-from schemas.outcomes import Status
-from streams.kernel.processing import Decision, Work
-from streams.processor.lane import Asked, Lane, WrongKey, dead_letter
+from streams.kernel.errors import WrongKey
+from streams.kernel.processing import FAILED, Decision, Work
+from streams.processor.lane import Lane, dead_letter
 from streams.processor.memory import PartitionMemory
 from streams.processor.transactions import Transactions
 
@@ -60,7 +60,7 @@ class Batch:
                 continue
             part = self._parts.get(place)
             if part is None:
-                part = self._parts[place] = Part(home, Work(home.memory), home.next_offset)
+                part = self._parts[place] = Part(home, Work(home.partition, home.memory), home.next_offset)
             if record.offset() >= part.next_offset:
                 part.next_offset = record.offset() + 1
                 self._decide(part, record)
@@ -74,9 +74,8 @@ class Batch:
         for part in self._parts.values():
             self._write_outcomes(part, transactions)
             for letter in part.dead_letters:
-                transactions.produce(
-                    self._dead_letters_topic, part.owned.partition, letter.key, letter.value, letter.to_headers()
-                )
+                record = letter.key, letter.value
+                transactions.produce(self._dead_letters_topic, part.owned.partition, [record], letter.to_headers())
 
     def consumed(self) -> dict[Place, int]:
         """Return, by partition, the offset to go on from."""
@@ -91,14 +90,16 @@ class Batch:
     def _decide(self, part: Part, record: Message) -> None:
         lane = part.owned.lane
         asked = lane.read(record)
-        if isinstance(asked, Asked) and part.work.of(asked.command.aggregate_id) is None:
-            asked = _placed(lane, record, asked)
         if isinstance(asked, DeadLetter):
             part.dead_letters.append(asked)
             return
-        answer = lane.processing.process(part.work, asked.command, asked.metadata, asked.command_id, self._now_ms)
+        try:
+            answer = lane.processing.process(part.work, asked.command, asked.metadata, asked.command_id, self._now_ms)
+        except WrongKey as error:
+            part.dead_letters.append(dead_letter(record, error))
+            return
         part.answers.append((record.key(), answer))
-        if isinstance(answer, Decision) and answer.outcome.status is Status.FAILED:
+        if isinstance(answer, Decision) and answer.outcome.status is FAILED:
             part.dead_letters.append(dead_letter(record, RuntimeError(answer.outcome.reason)))
 
     def _write_events(self, transactions: Transactions) -> int:
@@ -115,20 +116,13 @@ class Batch:
         return count
 
     def _write_outcomes(self, part: Part, transactions: Transactions) -> None:
-        lane = part.owned.lane
+        encode, records = part.owned.lane.outcomes.encode, list[tuple[bytes | None, bytes | None]]()
         for key, answer in part.answers:
-            if isinstance(answer, Decision):
-                encoded = lane.outcomes.encode(answer.outcome)
-                if answer.outcome.status is not Status.FAILED:
-                    part.encoded[answer.outcome.command_id] = encoded
-            else:
-                encoded = answer
-            transactions.produce(lane.topics.outcomes, part.owned.partition, key, encoded)
-
-
-def _placed(lane: Lane, record: Message, asked: Asked) -> Asked | DeadLetter:
-    try:
-        lane.check_partition(record.key(), record.partition())
-    except WrongKey as error:
-        return dead_letter(record, error)
-    return asked
+            if isinstance(answer, bytes):
+                records.append((key, answer))
+                continue
+            encoded = encode(answer.outcome)
+            records.append((key, encoded))
+            if answer.outcome.status is not FAILED:
+                part.encoded[answer.outcome.command_id] = encoded
+        transactions.produce(part.owned.lane.topics.outcomes, part.owned.partition, records)

@@ -19,12 +19,8 @@ from schemas.outcomes import OutcomeCodec
 from schemas.registry import SchemaIds
 from schemas.topics import AggregateTopics
 from streams.kernel.application import AnyAggregate, Application
-from streams.kernel.partitioner import partition_of
+from streams.kernel.errors import WrongKey
 from streams.kernel.processing import Processing
-
-
-class WrongKey(DecodingError):
-    """A command's Kafka key is not its aggregate's id, or was placed by another partitioner than murmur2."""
 
 
 class Asked(NamedTuple):
@@ -45,7 +41,6 @@ class Lane:
     events: MessageCodec[Any, EventMetadata]
     outcomes: OutcomeCodec
     processing: Processing
-    partitions: int
 
     def read(self, record: Message) -> Asked | DeadLetter:
         """Return the command in a record, or the dead letter that it becomes."""
@@ -56,16 +51,6 @@ class Lane:
             return dead_letter(record, error)
         command_id = metadata.command_id or f"{record.topic()}-{record.partition()}-{record.offset()}"
         return Asked(command, metadata, command_id)
-
-    def check_partition(self, key: bytes, partition: int) -> None:
-        """Check that a key lives on a partition. Only a new aggregate's needs it: an older one has passed it.
-
-        Raises:
-            WrongKey: another partitioner has placed it.
-        """
-        home = partition_of(key, self.partitions)
-        if home != partition:
-            raise WrongKey(f"key {key!r} belongs on partition {home}, not {partition}: set the partitioner to murmur2")
 
 
 def lanes(application: Application, ids: SchemaIds, partitions: int) -> Iterator[Lane]:
@@ -78,8 +63,7 @@ def lanes(application: Application, ids: SchemaIds, partitions: int) -> Iterator
             application.command_codec(aggregate, ids),
             events,
             application.outcome_codec(aggregate, ids),
-            Processing(aggregate, events),
-            partitions,
+            Processing(aggregate, events, partitions),
         )
 
 

@@ -4,7 +4,7 @@ Promises: whatever goes wrong ends as one of three errors that say what to do: F
 of it happened: rewind), Indefinite (nobody knows: read the log again).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -41,10 +41,10 @@ class Transactions:
         _call(self._producer.begin_transaction)
 
     def produce(
-        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers | None = None
+        self, topic: str, partition: int, records: Iterable[tuple[bytes | None, bytes | None]], headers: Headers | None = None
     ) -> None:
-        """Put one record into the open transaction. If it is not delivered, the commit fails."""
-        self._put(topic, partition, key, value, headers or [], None)
+        """Put records (key, value) of one partition into the open transaction. If one is not delivered, the commit fails."""
+        self._put(topic, partition, records, None, headers or [])
 
     def produce_events(self, topic: str, partition: int, events: Sequence[tuple[bytes, bytes, list[int]]]) -> None:
         """Put events (key, value, list for the offset) of one partition into the open transaction, in order.
@@ -61,8 +61,7 @@ class Transactions:
             else:
                 self._failures.append(error)
 
-        for key, value, _ in events:
-            self._put(topic, partition, key, value, [], delivered)
+        self._put(topic, partition, ((key, value) for key, value, _ in events), delivered, [])
 
     def flush(self) -> None:
         """Wait until everything so far is delivered, so that offsets are known.
@@ -90,19 +89,20 @@ class Transactions:
         self,
         topic: str,
         partition: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers,
+        records: Iterable[tuple[bytes | None, bytes | None]],
         delivered: Callable[[KafkaError | None, Any], None] | None,
+        headers: Headers,
     ) -> None:
-        while True:
-            try:
-                self._producer.produce(topic, value, key, partition, on_delivery=delivered, headers=headers)
-                return
-            except BufferError:
-                self._producer.poll(0.1)  # the queue is full: deliveries make room
-            except KafkaException as error:
-                raise _sorted(error.args[0]) from error
+        produce = self._producer.produce
+        for key, value in records:
+            while True:
+                try:
+                    produce(topic, value, key, partition, delivered, headers=headers)
+                    break
+                except BufferError:
+                    self._producer.poll(0.1)  # the queue is full: deliveries make room
+                except KafkaException as error:
+                    raise _sorted(error.args[0]) from error
 
     def _or_abort(self, call: Callable[[], None]) -> None:
         try:
