@@ -102,11 +102,12 @@ class Story:
     def _speed(self, loaded: Loaded, lags: dict[str, float]) -> None:
         rate = loaded.commands / loaded.seconds
         ended = ", ".join(f"{count:,} {status}" for status, count in sorted(loaded.statuses.items()))
-        behind = sum(lags.values())
         self.out.print(
             f"\n{loaded.commands:,} commands in {loaded.seconds:.1f} s: [bold]{rate:,.0f} commands/s[/bold] ({ended})."
-            f"\nProjections had folded the last event {behind:.1f} s after the last command was decided."
         )
+        if loaded.repeated:
+            self.out.print(f"{loaded.repeated:,} of them had been answered before: sent again, they changed nothing.")
+        self.out.print(f"Projections had folded the last event {sum(lags.values()):.2f} s after that.")
 
     def _verdict(self, right: bool) -> None:
         if right:
