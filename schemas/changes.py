@@ -30,8 +30,7 @@ def _record_changes(old: Any, new: Any, path: str) -> Iterator[str]:
     if old.get("doc") != new.get("doc"):
         yield f"{path or 'the record'}: other words describe it"
     before, after = _fields(old), _fields(new)
-    for name in before.keys() - after.keys():
-        yield f"{_join(path, name)}: removed"
+    yield from (f"{_join(path, name)}: removed" for name in before if name not in after)
     for name, field in after.items():
         if name not in before:
             default = f"the default {json.dumps(field['default'])}" if "default" in field else "no default"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.codec import NO_EVOLUTION, MessageCodec, command_codec, event_codec
+from schemas.errors import DefinitionError
 from schemas.history import record_of
 from schemas.messages import Command, Event
 from schemas.metadata import CommandMetadata, EventMetadata
@@ -30,11 +31,19 @@ class Contract:
     evolution: Evolution = NO_EVOLUTION
 
     def command_codec(self, ids: SchemaIds) -> MessageCodec[Any, CommandMetadata]:
-        """Return the codec of the commands topic."""
-        return command_codec(self.topics.commands, self.topics.namespace, self.commands, ids, self.evolution)
+        """Return the codec of the commands topic, or raise DefinitionError: a past version cannot be read."""
+        self.check()
+        return self._command_codec(ids)
 
     def event_codec(self, ids: SchemaIds) -> MessageCodec[Any, EventMetadata]:
-        """Return the codec of the events topic."""
+        """Return the codec of the events topic, or raise DefinitionError: a past version cannot be read."""
+        self.check()
+        return self._event_codec(ids)
+
+    def _command_codec(self, ids: SchemaIds) -> MessageCodec[Any, CommandMetadata]:
+        return command_codec(self.topics.commands, self.topics.namespace, self.commands, ids, self.evolution)
+
+    def _event_codec(self, ids: SchemaIds) -> MessageCodec[Any, EventMetadata]:
         return event_codec(self.topics.events, self.topics.namespace, self.events, ids, self.evolution)
 
     def outcome_codec(self, ids: SchemaIds) -> OutcomeCodec:
@@ -45,13 +54,24 @@ class Contract:
         """Return each subject with its schema as JSON text: what must be registered."""
         nowhere = Registry()
         return {
-            **self.command_codec(nowhere).subjects(),
-            **self.event_codec(nowhere).subjects(),
+            **self._command_codec(nowhere).subjects(),
+            **self._event_codec(nowhere).subjects(),
             self.outcome_codec(nowhere).subject: canonical(OUTCOME_SCHEMA),
         }
 
     def records(self) -> Mapping[str, RecordShape]:
         """Return the shape of each message by its name in the history: the aggregate's and its own."""
         nowhere = Registry()
-        shapes = [*self.command_codec(nowhere).shapes.values(), *self.event_codec(nowhere).shapes.values()]
+        shapes = [*self._command_codec(nowhere).shapes.values(), *self._event_codec(nowhere).shapes.values()]
         return {record_of(shape.schema): shape for shape in shapes}
+
+    def check(self) -> None:
+        """Check that every past version leads to a class of today.
+
+        Raises:
+            DefinitionError: one does not; the text names it and its field.
+        """
+        own = f"{self.topics.aggregate}."
+        lost = [each for each in self.evolution.check(self.records()) if each.startswith(own)]
+        if lost:
+            raise DefinitionError(f"{lost[0]}; write an upcaster (`kafold schemas check` tells all)")

@@ -77,7 +77,9 @@ class _Walk:
             for name, inner in writer.fields.items()
         }
         constants = {}
-        for name in reader.fields.keys() - writer.fields.keys():
+        for name in reader.fields:
+            if name in writer.fields:
+                continue
             if name in reader.defaults:
                 constants[name] = reader.defaults[name]
             else:

@@ -15,6 +15,7 @@ from schemas.upcasting import Evolution, Upcaster
 from streams.domain.shop.app import shop
 from streams.kernel.aggregate import Aggregate, State
 from streams.kernel.application import Application
+from tests.schemas.ids import MemoryIds
 
 ThingId = Annotated[str, AggregateId]
 
@@ -99,6 +100,8 @@ def test_a_break_is_told_before_and_after_it_is_made_and_an_upcaster_mends_it(tm
         in again
     )
     assert "thing.Done version 1: amount: is new and has no default; write an upcaster" in again
+    with pytest.raises(DefinitionError, match=r"thing\.Done version 1: amount: .*write an upcaster"):
+        application(Breaking.Done, tmp_path).contracts[0].event_codec(MemoryIds())
     upcaster = Upcaster("thing.Done", 1, lambda fields: {"thing_id": fields["thing_id"], "amount": fields["number"]})
     assert check_versions(application(Breaking.Done, tmp_path, upcasters=[upcaster])) == []
 
