@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from schemas.registry import SchemaIds
 from streams.kafka.config import Kafka
 from streams.kernel.application import Application
-from streams.kernel.errors import Indefinite, TransactionAborted
+from streams.kernel.errors import Fenced, Indefinite, TransactionAborted
 from streams.processor.batch import Batch, Owned
 from streams.processor.garbage import collected_by_hand
 from streams.processor.lane import lanes
@@ -53,6 +53,8 @@ class CommandProcessor:
         self._consumer = Consumer(
             kafka.consumer(
                 group_id=group_of(application),
+                # A static member: a processor that comes back in its slot goes on at once, and a second one fences it.
+                group_instance_id=self._transactional_id,
                 partition_assignment_strategy="cooperative-sticky",
                 session_timeout_ms=SESSION_TIMEOUT_MS,
                 heartbeat_interval_ms=1_000,
@@ -166,6 +168,8 @@ class CommandProcessor:
 
 def _raise_if_lasting(error: KafkaError) -> None:
     """Raise what will not pass by itself; librdkafka retries the rest."""
-    if error.fatal() or error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART):
+    if error.fatal() or error.code() in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID):
+        raise Fenced(f"another processor has this slot: {error.str()}")
+    if error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART):
         raise KafkaException(error)
     _LOG.warning("%s", error.str())

@@ -1,0 +1,77 @@
+"""A command processor in a process of its own, which may kill itself at a given step of a given commit.
+
+`python -m tests.faults.processor_child APPLICATION BOOTSTRAP PARTITIONS SLOT [STEP COMMITS]`
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from streams.domain.shop.app import shop
+from streams.kafka.config import Kafka
+from streams.kafka.registry import TopicRegistry
+from streams.processor import processor as module
+from streams.processor.main import run
+from streams.processor.transactions import Transactions
+
+STEPS = ("begin", "events", "flush", "outcomes", "offsets", "commit", "committed")
+
+
+class Deadly(Transactions):
+    """Transactions that kill their process before a step, or, for `committed`, right after the commit."""
+
+    step = ""
+    commits_left = 0
+
+    def begin(self) -> None:
+        Deadly.commits_left -= 1
+        self._calls = 0
+        self._die_at("begin")
+        super().begin()
+
+    def produce_events(self, topic: str, partition: int, events: Any) -> None:
+        super().produce_events(topic, partition, events)
+        self._die_at("events")
+
+    def flush(self) -> None:
+        super().flush()
+        self._die_at("flush")
+
+    def produce(self, topic: str, partition: int, records: Any, headers: Any = None) -> None:
+        super().produce(topic, partition, records, headers)
+        self._die_at("outcomes")
+
+    def commit(self, consumed: Any, group: Any) -> None:
+        self._die_at("offsets")
+        super().commit(consumed, group)
+        self._die_at("committed")
+
+    def _or_abort(self, call: Callable[[], None]) -> None:
+        self._calls += 1
+        if self._calls == 2:  # offsets are sent, the commit comes
+            self._die_at("commit")
+        super()._or_abort(call)
+
+    def _die_at(self, step: str) -> None:
+        if Deadly.step == step and Deadly.commits_left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Process commands until told to stop, or until the step."""
+    name, bootstrap, partitions, slot, *fault = sys.argv[1:]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if fault:
+        Deadly.step, Deadly.commits_left = fault[0], int(fault[1])
+        module.Transactions = Deadly  # type: ignore[misc]
+    kafka = Kafka(bootstrap)
+    with TopicRegistry(kafka) as ids:
+        run(replace(shop, name=name), kafka, ids, int(partitions), int(slot))
+
+
+if __name__ == "__main__":
+    main()
