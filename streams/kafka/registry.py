@@ -1,11 +1,12 @@
 """The embedded registry: schemas and their ids in the `_schemas` topic.
 
 Promises: a reader sees every schema that was registered before it asked; there is one writer at a time (a PostgreSQL
-advisory lock), which reads to the end before it allocates an id and checks afterwards that its record is the one in force.
+advisory lock), which reads to the end before it allocates an id and checks afterwards that its record is the one in
+force.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +18,7 @@ from schemas.registry import SCHEMAS_TOPIC, Registry, UnregisteredSchema
 from streams.kafka.config import Kafka
 
 TIMEOUT_S = 30.0
+ATTEMPTS_MAX = 10
 LOCK = 0x6B61666F6C64  # "kafold" in ASCII: the advisory lock of whoever writes to the topic
 
 
@@ -75,6 +77,15 @@ class TopicRegistry:
         """Return the record that registers a schema; None: it is registered."""
         return self._registry.registration(subject, schema)
 
+    def repairs(self) -> Sequence[tuple[bytes, bytes | None]]:
+        """Return the records to write again, because two writers were at work at once."""
+        return self._registry.repairs()
+
+    @property
+    def contents(self) -> Registry:
+        """What was read so far: for whoever serves it, who refreshes first. Not to be changed."""
+        return self._registry
+
     def close(self) -> None:
         """Leave the cluster."""
         self._consumer.close()
@@ -84,7 +95,9 @@ class TopicRegistry:
         """Return the registry; it is closed at the end of the `with`."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Leave the cluster."""
         self.close()
 
@@ -93,26 +106,60 @@ def register(kafka: Kafka, dsn: str, subjects: Mapping[str, str]) -> int:
     """Register each subject's schema that is not there yet; return how many were not.
 
     Raises:
-        RegistryUnavailable: a record was not written, or another writer was not kept out.
+        RegistryUnavailable: a record was not written, or others wrote at the same time again and again.
     """
     with psycopg.connect(dsn, autocommit=True) as connection, TopicRegistry(kafka) as registry:
         connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
-        producer = Producer(kafka.producer(acks="all", compression_type="none"))
-        return sum(_register(registry, producer, subject, schema) for subject, schema in subjects.items())
+        registrar = Registrar(registry, kafka, lambda: _still_alone(connection))
+        return sum(registrar.register(subject, schema) for subject, schema in subjects.items())
 
 
-def _register(registry: TopicRegistry, producer: Producer, subject: str, schema: str) -> bool:
-    registry.refresh()
-    record = registry.registration(subject, schema)
-    if record is None:
-        return False
-    failures: list[str] = []
-    key, value = record
-    producer.produce(
-        SCHEMAS_TOPIC, value, key, partition=0, on_delivery=lambda error, _: failures.append(str(error)) if error else None
-    )
-    if producer.flush(TIMEOUT_S) or failures:
-        raise RegistryUnavailable(f"the schema of {subject} was not written: {failures or 'no answer in time'}")
-    registry.refresh()
-    registry.id_of(subject, schema)
-    return True
+class Registrar:
+    """Writes to the `_schemas` topic. There should be one at a time; if there are two, both come to one id a schema.
+
+    The lock keeps a second one out, except from a registrar that was stopped between its reading and its writing for so
+    long that PostgreSQL gave its lock away. Such a late record breaks nothing: whoever claimed an id or a version first
+    keeps it (`schemas/registry.py`), the late one sees that its own is not in force and takes the next, and records
+    that compaction would prefer wrongly are written over.
+    """
+
+    def __init__(self, registry: TopicRegistry, kafka: Kafka, alone: Callable[[], None] = lambda: None) -> None:
+        """`alone` raises if this is no longer the only registrar."""
+        self._registry = registry
+        self._alone = alone
+        self._producer = Producer(kafka.producer(acks="all", compression_type="none"))
+
+    def register(self, subject: str, schema: str) -> bool:
+        """Register a schema; return whether it was not there."""
+        for attempt in range(ATTEMPTS_MAX):
+            self._registry.refresh()
+            for key, value in self._registry.repairs():
+                self._write(key, value)
+            record = self._registry.registration(subject, schema)
+            if record is None:
+                return attempt > 0
+            self._alone()
+            self._write(*record)
+        raise RegistryUnavailable(
+            f"the schema of {subject} was not registered: others write to {SCHEMAS_TOPIC} all the time"
+        )
+
+    def _write(self, key: bytes, value: bytes | None) -> None:
+        failures: list[str] = []
+        self._producer.produce(
+            SCHEMAS_TOPIC,
+            value,
+            key,
+            partition=0,
+            on_delivery=lambda error, _: failures.append(str(error)) if error else None,
+        )
+        if self._producer.flush(TIMEOUT_S) or failures:
+            raise RegistryUnavailable(f"{SCHEMAS_TOPIC} was not written: {failures or 'no answer in time'}")
+
+
+def _still_alone(connection: psycopg.Connection) -> None:
+    """Ask PostgreSQL, just before writing, whether the lock is still ours: its session may have ended unseen."""
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.OperationalError as error:
+        raise RegistryUnavailable(f"the lock of the registry's writer was lost, try again: {error}") from error
