@@ -3,15 +3,15 @@
 `send` gives a command to Kafka and goes on; `ask` waits for its outcome. A command id is made unless one is given; with
 the same id a command may be sent as often as one likes, it has one effect and one answer.
 
-Promises: a refusal is a value, a timeout is an error that says the command may still be decided, and no outcome is guessed.
+Promises: a refusal is a value, a timeout is an error that says the command may still be decided, and no outcome is
+guessed.
 """
 
 import time
 import uuid
 from collections.abc import Sequence
-from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
@@ -20,13 +20,17 @@ from producers.outcome_reader import Answer, OutcomeReader
 from producers.ports import Cluster
 from schemas.codec import MessageCodec
 from schemas.contract import Contract
-from schemas.errors import DefinitionError, KafoldError
+from schemas.errors import KafoldError
+from schemas.handlers import Handlers
 from schemas.messages import Command
 from schemas.metadata import CommandMetadata
 from schemas.outcomes import Accepted, Outcome, Rejected, answer_of
 from schemas.position import Position
 from schemas.registry import SchemaIds
 from schemas.topics import AggregateTopics, topic_id_text
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 R = TypeVar("R")
 E = TypeVar("E")
@@ -51,10 +55,11 @@ class Client:
 
     def __init__(self, contracts: Sequence[Contract], cluster: Cluster, ids: SchemaIds, linger_ms: int = 0) -> None:
         """`linger_ms`: how long to wait for company before a record is sent; 0 for `ask`, 5 to 20 for bulk loading."""
-        self._routes: dict[type[Command[Any, Any]], _Route] = {}
+        self._routes: Handlers[_Route] = Handlers("command")
         for contract in contracts:
             route = _Route(contract.topics, contract.command_codec(ids))
-            self._routes.update(dict.fromkeys(contract.commands, route))
+            for command in contract.commands:
+                self._routes.add(command, route)
         self._cluster = cluster
         self._producer = Producer(cluster.producer(linger_ms=linger_ms, queue_buffering_max_messages=200_000))
         self._outcomes = OutcomeReader(
@@ -76,6 +81,7 @@ class Client:
 
         Raises:
             EncodingError: a value does not fit its schema.
+            HandlerNotFound: no contract has commands of this type.
         """
         about = _metadata(command_id, expected_version, correlation_id, causation_id)
         self._produce(command, about, self._note_undelivered)
@@ -96,10 +102,11 @@ class Client:
         Raises:
             AskTimeout: no outcome came in time; the command may still be decided.
             CommandFailed: it could not be understood, or its decider raised.
+            HandlerNotFound: no contract has commands of this type.
             SendFailed: Kafka did not take it.
         """
         about = _metadata(command_id, expected_version, correlation_id, causation_id)
-        topics = self._route(command).topics
+        topics = self._routes.of(command).topics
         self._outcomes.follow(topics.outcomes)
         answer = self._outcomes.expect(str(about.command_id))
         try:
@@ -130,19 +137,14 @@ class Client:
         """Return the client; it is closed at the end of the `with`."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Wait for what was sent, and leave the cluster."""
         self.close()
 
-    def _route(self, command: Command[Any, Any]) -> _Route:
-        try:
-            return self._routes[type(command)]
-        except KeyError:
-            known = ", ".join(sorted(each.__name__ for each in self._routes))
-            raise DefinitionError(f"{type(command).__name__} is no command of this application; there are: {known}") from None
-
     def _produce(self, command: Command[Any, Any], about: CommandMetadata, delivered: Any) -> None:
-        route = self._route(command)
+        route = self._routes.of(command)
         value, key = route.codec.encode(command, about), command.aggregate_id.encode()
         while True:
             try:
@@ -177,7 +179,7 @@ class Client:
             self._topic_ids[topic] = topic_id_text(found[topic].result(TIMEOUT_S).topic_id)
         return self._topic_ids[topic]
 
-    def _note_undelivered(self, error: KafkaError | None, message: Message) -> None:
+    def _note_undelivered(self, error: KafkaError | None, _message: Message) -> None:
         if error is not None:
             self._undelivered.append(error.str())
 
@@ -190,7 +192,7 @@ def _metadata(
 
 
 def _failing(answer: "Future[Answer]") -> Any:
-    def delivered(error: KafkaError | None, message: Message) -> None:
+    def delivered(error: KafkaError | None, _message: Message) -> None:
         if error is not None and not answer.done():
             answer.set_exception(SendFailed(KafkaException(error).args[0].str()))
 
