@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from infra.cli import demo, doctor, parts, send, status, up
+from infra.cli import demo, doctor, parts, schemas, send, status, up
 from infra.cli.context import SAMPLE, Invocation
 from infra.cli.failures import INTERRUPTED, report
 
@@ -22,9 +22,7 @@ app = typer.Typer(
 @app.callback()
 def options(
     ctx: typer.Context,
-    target: Annotated[
-        str, typer.Option("-A", "--app", metavar="MODULE:NAME", help="The application.", envvar="KAFOLD_APP")
-    ] = SAMPLE,
+    target: Annotated[str, typer.Option("-A", "--app", metavar="MODULE:NAME", help="The application.")] = SAMPLE,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and log everything.")] = False,
 ) -> None:
     """Take what holds for every command."""
@@ -37,6 +35,7 @@ app.command()(demo.demo)
 app.command()(send.send)
 app.command()(status.status)
 app.command()(doctor.doctor)
+app.add_typer(schemas.app, name="schemas")
 app.command(rich_help_panel="Single parts, which `up` runs")(parts.processor)
 app.command(rich_help_panel="Single parts, which `up` runs")(parts.worker)
 app.command(rich_help_panel="Single parts, which `up` runs")(parts.api)

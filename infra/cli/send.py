@@ -102,7 +102,7 @@ def _show_answer(answer: Accepted[Any] | Rejected[Any], as_json: bool) -> int:
         style = "green" if isinstance(answer, Accepted) else "yellow"
         OUT.print(f"[{style}]{facts.pop('status')}[/{style}]")
         for key, value in facts.items():
-            OUT.print(f"  [dim]{key:<9}[/dim] {value}", markup=True)
+            OUT.print(f"  [dim]{key:<9}[/dim]", ", ".join(value) if isinstance(value, list) else str(value))
     return 0 if isinstance(answer, Accepted) else NO
 
 

@@ -37,6 +37,7 @@ def status(
     for progress in (commands, projections):
         OUT.print(_table(progress))
     lag = sum(each.lag for each in [*commands, *projections])
+    OUT.print("[dim]An end counts the marker that closes a transaction; a position does not.[/dim]")
     OUT.print("[green]Nothing waits.[/green]" if not lag else f"[yellow]{lag:,} records wait.[/yellow]")
 
 
