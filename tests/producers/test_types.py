@@ -40,10 +40,8 @@ WRONG = {
         r'Argument 1 to "ask" of "QueryBus" has incompatible type "CreateUser"',
     ),
     "a result taken for another type": (
-        "def f(bus: CommandBus, command: CreateUser) -> int:\n"
-        "    answer = bus.dispatch(command)\n"
-        "    return answer.result if isinstance(answer, Accepted) else 0\n",
-        r'expected "int"',
+        "def f(bus: CommandBus, ask: CreateUser) -> Accepted[int] | Rejected[str]:\n    return bus.dispatch(ask)\n",
+        r"Incompatible return value type",
     ),
     "an answer used before it was looked at": (
         "def f(bus: CommandBus, command: CreateUser) -> str:\n    return bus.dispatch(command).result\n",
