@@ -1,23 +1,24 @@
 """A projection: a named, versioned fold of events into rows by key.
 
-`project(row, event, meta)` returns the row after the event, or None to delete it. A row that does not exist yet is given
-as the row model's defaults with its key filled in. The key is the aggregate's id, unless `key` says otherwise.
+`project(row, event, meta)` returns the row after the event, or None to delete it. A row that does not exist yet is
+given as the row model's defaults with its key filled in. The key is the aggregate's id, unless `key` says otherwise.
 
-Promises: which aggregates feed a projection is read off `project`'s annotation; `on_aggregate_key` says whether each row
-has one source partition and so one owner, or is shared by several and must be locked.
+Promises: which aggregates feed a projection is read off `project`'s annotation; `on_aggregate_key` says whether each
+row has one source partition and so one owner, or is shared by several and must be locked.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, get_type_hints
+from functools import cached_property
+from typing import Any, Generic, TypeVar, cast, get_type_hints
 
-from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from schemas.errors import DefinitionError
 from schemas.messages import Event
 from schemas.metadata import EventMetadata
 from schemas.rows import Row as Row
+from schemas.values import construct
 from streams.kernel.aggregate import Aggregate, flatten
 
 Ev = TypeVar("Ev", bound=Event)
@@ -35,6 +36,7 @@ class Projection(Generic[RowT, Ev]):
     project: Callable[[RowT, Ev, EventMetadata], RowT | None]
     key: Callable[[Ev], Any] | None = None
     event_types: frozenset[type[Event]] = field(init=False)
+    _blank: dict[str, Any] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Read the event types off `project`, and check the row model and the sources."""
@@ -48,13 +50,14 @@ class Projection(Generic[RowT, Ev]):
             raise DefinitionError(f"projection {self.name} folds {names}, which none of its aggregates has")
         object.__setattr__(self, "event_types", events)
         _check_row(self.name, self.row)
+        object.__setattr__(self, "_blank", _blank(self.row))
 
     @property
     def on_aggregate_key(self) -> bool:
         """Whether its rows are keyed by their aggregate, so that each has one source partition and one owner."""
         return self.key is None
 
-    @property
+    @cached_property
     def key_field(self) -> str:
         """The name of the row's key field."""
         return next(iter(self.row.model_fields))
@@ -65,11 +68,21 @@ class Projection(Generic[RowT, Ev]):
 
     def new_row(self, key: Any) -> RowT:
         """Return the row before its first event."""
-        return self.row(**{self.key_field: key})
+        if self._blank is None:
+            return self.row(**{self.key_field: key})
+        return cast("RowT", construct(self.row, {self.key_field: key, **self._blank}))
+
+
+def _blank(row: type[Row]) -> dict[str, Any] | None:
+    """Return the defaults that new rows can share; None: pydantic has to make some anew for each row."""
+    fields = list(row.model_fields.items())[1:]
+    shared = {name: field.default for name, field in fields if field.default_factory is None}
+    mutable = len(shared) < len(fields) or any(type(each).__hash__ is None for each in shared.values())
+    return None if mutable else shared
 
 
 def _check_row(name: str, row: type[Row]) -> None:
-    fields: dict[str, FieldInfo] = row.model_fields
+    fields = row.model_fields
     if not fields:
         raise DefinitionError(f"projection {name}: {row.__name__} has no fields; the first one is the key")
     without = [
@@ -78,4 +91,6 @@ def _check_row(name: str, row: type[Row]) -> None:
         if field.default is PydanticUndefined and field.default_factory is None
     ]
     if without:
-        raise DefinitionError(f"projection {name}: {row.__name__}.{without[0]} needs a default, for a row before its first event")
+        raise DefinitionError(
+            f"projection {name}: {row.__name__}.{without[0]} needs a default, for a row before its first event"
+        )

@@ -1,10 +1,10 @@
 """Checkpoints: the position of each reader of the log, stored in the same transaction as what it wrote.
 
-A **reader** is one version of a projection, or the journal. Its checkpoint on a topic's partition is the next offset that it
-will fold, with the topic's UUID.
+A **reader** is one version of a projection, or the journal. Its checkpoint on a topic's partition is the next offset
+that it will fold, with the topic's UUID.
 
-Promises: a checkpoint moves only from where its owner last left it (the **fence**), so of two workers that both think they
-own a partition one writes and the other is refused; it never speaks of another topic of the same name.
+Promises: a checkpoint moves only from where its owner last left it (the **fence**), so of two workers that both think
+they own a partition one writes and the other is refused; it never speaks of another topic of the same name.
 """
 
 import time
@@ -41,7 +41,7 @@ class Move(NamedTuple):
     next: int
 
 
-class Reached(str, Enum):
+class Reached(Enum):
     """The answer to waiting for a position."""
 
     YES = "reached"
@@ -99,7 +99,7 @@ _PARKED = "SELECT EXISTS (SELECT FROM kafold.parked_keys WHERE application = %s 
 
 
 def move(cursor: Cursor, application: str, topic: str, partition: int, topic_id: str, moves: Iterable[Move]) -> bool:
-    """Move the checkpoints of one partition; False: not all of them are where their owner left them, so it is not the owner."""
+    """Move the checkpoints of one partition; False: not all are where their owner left them, so it is not the owner."""
     wanted = sorted(moves)
     cursor.execute(
         _MOVE,
@@ -132,8 +132,9 @@ def take(
         next_offset, known_id = cursor.fetchone() or (0, topic_id)
         if known_id != topic_id:
             raise InvalidPosition(
-                f"the checkpoint of {reader.name} v{reader.version} is of another topic named {topic} (UUID {known_id}, now "
-                f"{topic_id}), which was since made again: restore the topic, or drop schema kafold and {application} to start anew"
+                f"the checkpoint of {reader.name} v{reader.version} is of another topic named {topic} (UUID "
+                f"{known_id}, now {topic_id}), which was since made again: restore the topic, "
+                "or start anew in an empty database"
             )
         found[reader] = next_offset
     return found

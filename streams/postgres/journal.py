@@ -1,9 +1,9 @@
-"""The journal: every event's raw bytes by aggregate and version, so that one aggregate is loaded without scanning the log.
+"""The journal: every event's raw bytes by aggregate and version, so that an aggregate is loaded without a scan.
 
 One table a topic, `kafold."<events topic>"`, keyed (id, version): an aggregate's history is one range of one index.
 
-Promises: each event is there exactly once, written with the journal's checkpoint; `load` tells how far the journal is, so
-that nobody takes an old history for the newest; versions are 1..n without a gap, or the writer stops.
+Promises: each event is there exactly once, written with the journal's checkpoint, which tells whether a history is the
+newest; versions are 1..n without a gap, or the writer stops.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,7 +35,9 @@ SELECT wanted.id, head.version FROM unnest(%s::text[]) AS wanted (id),
     LATERAL (SELECT version FROM {} WHERE id = wanted.id ORDER BY version DESC LIMIT 1) AS head
 """
 
-_LOAD = 'SELECT version, partition, "offset", data FROM {} WHERE id = %s AND version > %s AND version <= %s ORDER BY version'
+_LOAD = """
+SELECT version, partition, "offset", data FROM {} WHERE id = %s AND version > %s AND version <= %s ORDER BY version
+"""
 ALL = 2**63 - 1
 
 

@@ -2,19 +2,22 @@
 
 A key is parked when its first event is here; later events of the key wait behind it, in the log's order.
 
-Promises: what is parked is written in the transaction that moves the checkpoint past it, so nothing is lost or taken twice.
+Promises: what is parked is written in the transaction that moves the checkpoint past it: nothing is lost or taken
+twice.
 """
 
 import hashlib
 import inspect
 from collections.abc import Iterable
-from typing import Any
+from datetime import datetime
+from enum import Enum
+from typing import Any, NamedTuple
 
 from streams.kernel.folding import ParkedKeys, Problem
 from streams.kernel.projection import Projection
 from streams.postgres.checkpoints import Reader
 from streams.postgres.columns import RowShape
-from streams.postgres.connection import Cursor
+from streams.postgres.connection import Connection, Cursor
 
 _KEYS = """
 SELECT DISTINCT key, by_message, CASE WHEN by_message THEN message_key END
@@ -22,10 +25,125 @@ FROM kafold.parked WHERE application = %s AND projection = %s AND version = %s
 """
 
 _PARK = """
-INSERT INTO kafold.parked (application, projection, version, topic, partition, "offset", key, by_message, message_key, data,
-    error_type, error, code)
+INSERT INTO kafold.parked (
+    application, projection, version, topic, partition, "offset", key, by_message, message_key, data,
+    error_type, error, code
+)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
+
+
+_REQUESTED = """
+SELECT DISTINCT topic, partition FROM kafold.parked WHERE application = %s AND request IS NOT NULL
+"""
+
+_REQUESTED_KEYS = """
+SELECT DISTINCT projection, version, key, by_message FROM kafold.parked
+WHERE application = %s AND topic = %s AND partition = %s AND request IS NOT NULL
+ORDER BY projection, version, key
+"""
+
+_REQUEST = """
+UPDATE kafold.parked SET request = %(request)s WHERE application = %(application)s AND projection = %(projection)s
+    AND (%(key)s::text IS NULL OR key = %(key)s) AND (%(error)s::text IS NULL OR key IN (
+        SELECT key FROM kafold.parked
+        WHERE application = %(application)s AND projection = %(projection)s AND error_type = %(error)s))
+"""
+
+_TAKE_OUT = """
+DELETE FROM kafold.parked
+WHERE application = %s AND projection = %s AND version = %s AND key = %s AND by_message = %s
+RETURNING parked_at, topic, partition, "offset", message_key, data, request
+"""
+
+_LIST = """
+SELECT projection, version, key, by_message, topic, partition, "offset", error_type, error, code, request, parked_at
+FROM kafold.parked WHERE application = %s AND (%s::text IS NULL OR projection = %s) AND (%s::text IS NULL OR key = %s)
+ORDER BY projection, version, key, parked_at
+"""
+
+
+class Request(Enum):
+    """What may be asked of parked events: fold them again (after a fix), or give them up for this projection."""
+
+    RETRY = "retry"
+    DISCARD = "discard"
+
+
+class Parked(NamedTuple):
+    """One parked event, for people. `error` None: it only waits behind another of its key."""
+
+    projection: str
+    version: int
+    key: str
+    by_message: bool
+    topic: str
+    partition: int
+    offset: int
+    error_type: str | None
+    error: str | None
+    code: str
+    request: str | None
+    parked_at: datetime
+
+
+class ParkedKey(NamedTuple):
+    """One parked key of a reader."""
+
+    reader: Reader
+    key: str
+    by_message: bool
+
+
+class TakenOut(NamedTuple):
+    """One event that was taken out of the park."""
+
+    parked_at: datetime
+    topic: str
+    partition: int
+    offset: int
+    message_key: bytes
+    data: bytes
+    request: str | None
+
+
+def parked(
+    connection: Connection, application: str, projection: str | None = None, key: str | None = None
+) -> list[Parked]:
+    """Return the parked events, of one projection or key where that is given."""
+    rows = connection.execute(_LIST, [application, projection, projection, key, key])
+    return [Parked(*row) for row in rows]
+
+
+def request(
+    connection: Connection, application: str, projection: str, what: Request, key: str | None = None,
+    error_type: str | None = None,
+) -> int:  # fmt: skip
+    """Ask the owning worker to retry or discard the events of a key, or of all keys with one kind of error."""
+    wanted = {
+        "application": application,
+        "projection": projection,
+        "key": key,
+        "error": error_type,
+        "request": what.value,
+    }
+    return connection.execute(_REQUEST, wanted).rowcount
+
+
+def requested(connection: Connection, application: str) -> list[tuple[str, int]]:
+    """Return the topics' partitions on which something is requested."""
+    return connection.execute(_REQUESTED, [application]).fetchall()
+
+
+def requested_keys(cursor: Cursor, application: str, topic: str, partition: int) -> list[ParkedKey]:
+    """Return the keys of which something is requested, in the order in which everyone takes locks."""
+    rows = cursor.execute(_REQUESTED_KEYS, [application, topic, partition]).fetchall()
+    return [ParkedKey(Reader(name, version), key, by_message) for name, version, key, by_message in rows]
+
+
+def take_out(cursor: Cursor, application: str, key: ParkedKey) -> list[TakenOut]:
+    """Take a key's events out of the park, in the order in which they came."""
+    return sorted(TakenOut(*row) for row in cursor.execute(_TAKE_OUT, [application, *key.reader, *key[1:]]))
 
 
 def parked_keys(cursor: Cursor, application: str, reader: Reader, shape: RowShape | None) -> ParkedKeys:

@@ -45,7 +45,7 @@ class Table:
 
     def load(self, cursor: Cursor, keys: Iterable[Any]) -> dict[Any, Row]:
         """Return the rows that there are of these keys, without locking them."""
-        return self._select(cursor, keys, "")
+        return self._select(cursor, keys, sql.SQL(""))
 
     def lock(self, cursor: Cursor, keys: Iterable[Any]) -> tuple[dict[Any, Row], set[Any]]:
         """Lock the rows in key order, making those that are missing; return the others, and which were made."""
@@ -53,7 +53,7 @@ class Table:
         made: set[Any] = set()
         for _ in range(LOCK_TURNS_MAX):
             made |= self._make(cursor, [key for key in wanted if key not in made])
-            found = self._select(cursor, wanted, "FOR UPDATE")
+            found = self._select(cursor, wanted, sql.SQL("FOR UPDATE"))
             if len(found) == len(wanted):
                 return {key: row for key, row in found.items() if key not in made}, made
         raise RuntimeError(f"rows of {table_name(self.projection)} vanish faster than they can be locked")
@@ -85,9 +85,9 @@ class Table:
         ).fetchall()
         return {rows[key][0] for (key,) in made}
 
-    def _select(self, cursor: Cursor, keys: Iterable[Any], locking: str) -> dict[Any, Row]:
-        statement = sql.SQL("SELECT {} FROM {} WHERE {} = ANY(%s) ORDER BY {} " + locking).format(
-            sql.SQL(", ").join(self._columns), self.name, self._key, self._key
+    def _select(self, cursor: Cursor, keys: Iterable[Any], locking: sql.SQL) -> dict[Any, Row]:
+        statement = sql.SQL("SELECT {} FROM {} WHERE {} = ANY(%s) ORDER BY {} {}").format(
+            sql.SQL(", ").join(self._columns), self.name, self._key, self._key, locking
         )
         field = self.shape.key.name
         found = cursor.execute(statement, [[self.shape.key_to_column(key) for key in keys]])

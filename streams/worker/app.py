@@ -1,31 +1,31 @@
 """The Faust application of a worker: one agent that hands each batch to its lane.
 
-Faust gives membership, partition ownership, the agent and its buffers, supervision and the web server. Its offsets are not
-used (`acks=False`): the truth is the checkpoint that is written with the rows.
+Faust gives membership, partition ownership, the agent and its buffers, supervision and the web server. Its offsets are
+not used (`acks=False`): the truth is the checkpoint that is written with the rows.
 """
 
 from pathlib import Path
 from typing import Any
 
 import faust
-from faust.types import EventT
 
 from streams.kafka.config import Kafka
 from streams.worker.options import WorkerOptions
 from streams.worker.reading import Reading
 
 GROUP_SUFFIX = "worker"
+REQUESTS_S = 1.0
 
 
-class BatchTopic(faust.Topic):  # type: ignore[misc]
+class BatchTopic(faust.Topic):
     """A Faust topic whose messages are whole batches, so that there is nothing to decode here."""
 
-    async def decode(self, message: Any, *, propagate: bool = False) -> EventT:  # type: ignore[type-arg]
+    async def decode(self, message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG002  (Faust passes it)
         """Return the batch as an event."""
         return self._create_event(None, message.value, headers=None, message=message)
 
 
-class WorkerApp(faust.App):  # type: ignore[misc]
+class WorkerApp(faust.App):
     """A Faust application that knows what it reads."""
 
     reading: Reading
@@ -62,5 +62,6 @@ def build(application: str, kafka: Kafka, reading: Reading, data_dir: Path, opti
         await reading.give_back()
 
     app.agent(topic, name="fold", concurrency=1)(fold)
+    app.timer(REQUESTS_S)(reading.settle)
     app.on_partitions_revoked.connect(give_back)
     return app

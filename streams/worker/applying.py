@@ -1,7 +1,7 @@
 """Applying: one batch of a partition, folded into rows and journal in one PostgreSQL transaction with its checkpoints.
 
-Promises: all of a batch or nothing; only by the partition's owner (the fence); a transaction that lost a race for locks is
-done again; an event whose row the database refuses is found by halving the batch, and parked.
+Promises: all of a batch or nothing; only by the partition's owner (the fence); a transaction that lost a race for locks
+is done again; an event whose row the database refuses is found by halving the batch, and parked.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,9 +17,8 @@ from streams.kernel.folding import (
     Problem,
     Step,
     envelopes,
-    first_seen,
+    first_versions,
     fold,
-    keys_of,
     next_versions,
     plan,
 )
@@ -56,7 +55,7 @@ class Applier:
 
     def __init__(self, connection: Connection, sources: Iterable[Source]) -> None:
         """Make the connection's staging tables."""
-        self._connection = connection
+        self.connection = connection
         with connection.cursor() as cursor:
             for source in sources:
                 for each in source.projections:
@@ -75,7 +74,7 @@ class Applier:
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        self.connection.close()
 
     def _apply(self, source: Source, partition: Partition, batch: Sequence[Envelope]) -> None:
         try:
@@ -120,7 +119,7 @@ class Applier:
         moves = [Move(reader, at, end) for reader, at in partition.next.items() if at < end]
         changes: list[_Change] = []
         versions: dict[bytes, int] = {}
-        with self._connection.transaction(), self._connection.cursor() as cursor:
+        with self.connection.transaction(), self.connection.cursor() as cursor:
             place = (partition.topic, partition.number)
             if not move(cursor, source.application, *place, partition.topic_id, moves):
                 raise Fenced(f"another worker owns partition {partition.number} of {partition.topic} now")
@@ -129,7 +128,8 @@ class Applier:
                 changes.append(change)
             for each in source.projections:
                 if partition.next[each.reader] < end:
-                    changes.append(_project(cursor, source, partition, each, batch, refusals.get(each.reader)))
+                    change = _project(cursor, source, partition, each, batch, refusals.get(each.reader))
+                    changes.append(change)
         _remember(partition, moves, changes, versions)
 
 
@@ -144,8 +144,8 @@ def _journal(
 ) -> tuple[_Change, dict[bytes, int]]:
     share = _share(partition, JOURNAL, batch)
     parked = partition.parked[JOURNAL].copy()
-    kept, problems = _sort_out(share, parked, refusal)
-    versions = next_versions(_heads(cursor, partition, kept), kept)
+    kept, problems = sort_out(share, parked, refusal)
+    versions = next_versions(heads_before(cursor, partition, kept), kept)
     try:
         journal.append(cursor, partition.topic, partition.number, kept)
     except psycopg.errors.UniqueViolation as error:
@@ -159,7 +159,7 @@ def _journal(
     return _Change(JOURNAL, {}, parked), versions
 
 
-def _sort_out(
+def sort_out(
     share: Sequence[Envelope], parked: ParkedKeys, refusal: Refused | None
 ) -> tuple[Sequence[Envelope], list[Problem]]:
     """Part what can be journaled from what has to wait."""
@@ -177,8 +177,8 @@ def _sort_out(
     return kept, problems
 
 
-def _heads(cursor: Cursor, partition: Partition, kept: Sequence[Envelope]) -> dict[bytes, int]:
-    """Return the versions before the batch. An aggregate's first event needs no look; if it is not, its insert fails."""
+def heads_before(cursor: Cursor, partition: Partition, kept: Sequence[Envelope]) -> dict[bytes, int]:
+    """Return the versions before the batch. A first event needs no look: if it is not the first, its insert fails."""
     firsts: dict[bytes, int] = {}
     for each in kept:
         if each.key not in firsts and each.meta is not None:
@@ -203,11 +203,11 @@ def _project(
         parked = partition.parked[each.reader].copy()
         folded = _fold(each, steps, _owned_rows(cursor, partition, each, steps), parked, refusal)
     else:
-        found, made = table.lock(cursor, keys_of(steps))
+        found, made = table.lock(cursor, first_versions(steps))
         # Read under the rows' locks, so that a key which another worker parks is seen.
         parked = parked_keys(cursor, source.application, each.reader, table.shape)
         folded = _fold(each, steps, found, parked, refusal)
-        folded = Folded({key: None for key in made} | folded.rows, folded.problems)
+        folded = Folded(dict.fromkeys(made) | folded.rows, folded.problems)
     try:
         table.write(cursor, folded.rows)
     except (psycopg.DataError, OverflowError, ValueError) as error:
@@ -221,12 +221,11 @@ def _project(
 def _owned_rows(cursor: Cursor, partition: Partition, each: RowReader, steps: Sequence[Step]) -> dict[Any, Any]:
     """Return the rows before the batch, from memory where they are there."""
     memory, rows, unknown = partition.rows[each.reader], {}, []
-    fresh = first_seen(steps)
-    for key in keys_of(steps):
+    for key, version in first_versions(steps).items():
         row = memory.get(key)
         if row is not None:
             rows[key] = row
-        elif key not in fresh:
+        elif version != 1:  # before an aggregate's first event there is no row to look for
             unknown.append(key)
     return rows | each.table.load(cursor, unknown) if unknown else rows
 
@@ -235,8 +234,8 @@ def _fold(
     each: RowReader, steps: Sequence[Step], rows: dict[Any, Any], parked: ParkedKeys, refusal: Refused | None
 ) -> Folded:
     if refusal is not None:
-        problems = [Problem(step.key, False, step.envelope, refusal) for step in steps]
-        parked.rows.update(step.key for step in steps)
+        problems = [Problem(key, False, envelope, refusal) for key, envelope, _ in steps]
+        parked.rows.update(key for key, _, _ in steps)
         return Folded({}, problems)
     return fold(each.table.projection, steps, rows.get, parked)
 

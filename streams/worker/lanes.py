@@ -1,4 +1,4 @@
-"""Lanes: threads that apply batches, each with its own connection, so that one decodes while another waits for PostgreSQL.
+"""Lanes: threads that apply batches, each with its connection, so that one decodes while another waits for PostgreSQL.
 
 A partition's batches all go through one lane, in order.
 
@@ -9,16 +9,15 @@ Promises: at most `DEPTH` batches wait in a lane (then `put` waits, Faust's buff
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from streams.worker.applying import Applier
 from streams.worker.partition import Partition
-from streams.worker.source import Source
 
 DEPTH = 2
 OnError = Callable[[BaseException], None]
+Task = Callable[[Applier], None]
 
 
 class _Lane:
@@ -31,14 +30,14 @@ class _Lane:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{number}")
         self.busy_since: float | None = None
 
-    def work(self, source: Source, partition: Partition, records: Sequence[Any]) -> None:
-        """Apply one batch, unless the partition was lost in the meantime."""
+    def work(self, partition: Partition, task: Task) -> None:
+        """Do one task, unless the partition was lost in the meantime."""
         if partition.lost:
             return
         self.busy_since = time.monotonic()
         if self._applier is None:
             self._applier = self._make()
-        self._applier.apply(source, partition, records)
+        task(self._applier)
         self.busy_since = None
 
     def close(self) -> None:
@@ -57,14 +56,14 @@ class Lanes:
         self._pending: set[asyncio.Future[None]] = set()
         self._failed = threading.Event()
 
-    async def put(self, source: Source, partition: Partition, records: Sequence[Any]) -> None:
-        """Have a batch applied, when there is room for it."""
+    async def put(self, partition: Partition, task: Task) -> None:
+        """Have something done to a partition, after what was put before, when there is room for it."""
         lane = self._lanes[partition.number % len(self._lanes)]
         await lane.room.acquire()
         if self._failed.is_set() or partition.lost:
             lane.room.release()
             return
-        future = asyncio.wrap_future(lane.thread.submit(lane.work, source, partition, records))
+        future = asyncio.wrap_future(lane.thread.submit(lane.work, partition, task))
         self._pending.add(future)
         future.add_done_callback(lambda done: self._done(lane, done))
 

@@ -1,7 +1,7 @@
 """The worker's entry: reads an application's events and keeps its projections and journal, until it is told to stop.
 
-Promises: SIGINT and SIGTERM end it cleanly, with exit code 0; on any failure it says why in one line and exits with another
-code, for its supervisor to start it again. kill -9 at any moment loses nothing and counts nothing twice.
+Promises: SIGINT and SIGTERM end it cleanly, with exit code 0; on any failure it says why in one line and exits with
+another code, for its supervisor to start it again. kill -9 at any moment loses nothing and counts nothing twice.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A partition that this worker owns: how far its readers are, and what is remembered of their rows.
 
-Promises: what is remembered is what the database holds, since only the owner changes it, and it is changed here only after
-a commit; a partition that was given back is `lost` and never written again through this value.
+Promises: what is remembered is what the database holds, since only the owner changes it, and it is changed here only
+after a commit; a partition that was given back is `lost` and never written again through this value.
 """
 
 from dataclasses import dataclass, field

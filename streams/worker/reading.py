@@ -1,22 +1,24 @@
-"""Reading: which partitions this worker owns, where each goes on, and the way of a batch from the transport to its lane.
+"""Reading: which partitions this worker owns, where each goes on, and a batch's way from the transport to its lane.
 
-Promises: a partition begins at the database's smallest checkpoint, whatever Kafka's group offsets say; batches that were
-fetched for an ownership that has ended are dropped, never applied.
+Promises: a partition begins at the database's smallest checkpoint, whatever Kafka's group offsets say; batches that
+were fetched for an ownership that has ended are dropped, never applied.
 """
 
 import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from streams.kernel.folding import ParkedKeys
 from streams.postgres.checkpoints import JOURNAL, Reader, take
 from streams.postgres.connection import Cursor, connect
-from streams.postgres.parking import parked_keys
+from streams.postgres.parking import parked_keys, requested
 from streams.worker.applying import Applier
 from streams.worker.lanes import Lanes, OnError
 from streams.worker.partition import Partition
+from streams.worker.settling import settle
 from streams.worker.source import Source
 
 Place = tuple[str, int]
@@ -60,11 +62,23 @@ class Reading:
 
     async def hand(self, batch: Batch) -> None:
         """Have a batch applied."""
-        await self.lanes.put(self.sources[batch.partition.topic], batch.partition, batch.records)
+        source, partition = self.sources[batch.partition.topic], batch.partition
+        await self.lanes.put(partition, lambda applier: applier.apply(source, partition, batch.records))
+
+    async def settle(self) -> None:
+        """Carry out what was requested of parked events, on the partitions that this worker owns."""
+        for place in await asyncio.to_thread(self._requested):
+            partition = self.partitions.get(place)
+            if partition is not None:
+                await self.lanes.put(partition, partial(_settle, self.sources[partition.topic], partition))
 
     def turned(self) -> None:
         """Say that the transport's loop goes round."""
         self.turned_at = time.monotonic()
+
+    def _requested(self) -> list[Place]:
+        with connect(self._dsn, "worker requests") as connection:
+            return requested(connection, next(iter(self.sources.values())).application)
 
     def _take(self, places: Sequence[Place]) -> dict[Place, Partition]:
         with (
@@ -78,6 +92,10 @@ class Reading:
         source, topic_id = self.sources[topic], self._topic_ids[topic]
         starts = take(cursor, source.application, topic, number, topic_id, source.readers)
         return Partition(topic, number, topic_id, starts, _parked(cursor, source))
+
+
+def _settle(source: Source, partition: Partition, applier: Applier) -> None:
+    settle(applier.connection, source, partition)
 
 
 def _parked(cursor: Cursor, source: Source) -> dict[Reader, ParkedKeys]:

@@ -1,7 +1,7 @@
 """Recent: a bounded memory of what was used last, in two generations.
 
-When the young generation is full it becomes the old one, and what was old is forgotten. What is found in the old one moves
-to the young one. Cheaper than counting each use, and as good here.
+When the young generation is full it becomes the old one, and what was old is forgotten. What is found in the old one
+moves to the young one. Cheaper than counting each use, and as good here.
 
 Promises: never more than twice `size_max` entries.
 """

@@ -1,19 +1,19 @@
 """The transport: Faust's aiokafka driver, reading committed data from where the database says, a whole batch at a time.
 
-Registered under the `faust.transports` entry point as `kafold`, so `kafold://host:port` is a broker URL for Faust. It leans
-on these internals of faust-streaming 0.15.3, which `tests/worker/test_faust_internals.py` checks:
+Registered under the `faust.transports` entry point as `kafold`, so `kafold://host:port` is a broker URL for Faust. It
+leans on these internals of faust-streaming 0.15.3, which `tests/worker/test_faust_internals.py` checks:
 
 - `AIOKafkaConsumerThread._create_worker_consumer` makes the aiokafka consumer, before it is started;
 - `Consumer.perform_seek` is awaited after every assignment, before the flow of messages is resumed;
 - `Consumer._drain_messages` is the loop from fetching to `Consumer.callback`, and `_wait_next_records` its fetch;
 - `Consumer.seek_wait` seeks on the consumer's thread.
 
-Promises: an aborted or open transaction's records are never seen; records that were fetched for an ownership that has ended
-are dropped, and if their partition is still (or again) ours, it is read anew from its checkpoint.
+Promises: an aborted or open transaction's records are never seen; records that were fetched for an ownership that has
+ended are dropped, and if their partition is still (or again) ours, it is read anew from its checkpoint.
 """
 
 import time
-from typing import Any
+from typing import Any, cast
 
 import faust.transport.drivers.aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -24,7 +24,7 @@ from streams.worker.reading import Batch, Reading
 FETCH_WAIT_S = 1.0
 
 
-class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's thread that owns the aiokafka consumer."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -34,13 +34,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return consumer
 
 
-class Consumer(driver.Consumer):  # type: ignore[misc]
+class Consumer(driver.Consumer):
     """Faust's consumer, whose truth is the database."""
 
     @property
     def reading(self) -> Reading:
         """What the worker reads."""
-        return self.app.reading  # type: ignore[no-any-return]
+        return cast("Reading", cast("Any", self.app).reading)
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -59,8 +59,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         for tp, start in starts.items():
             if beginnings.get(tp, 0) > start:
                 raise TopicProblem(
-                    f"{tp.topic}[{tp.partition}] begins at offset {beginnings[tp]}, but its checkpoint is {start}: the events "
-                    "between are lost to this reader; restore the topic, and set its retention to for ever"
+                    f"{tp.topic}[{tp.partition}] begins at offset {beginnings[tp]}, but its checkpoint is {start}: the "
+                    "events between are lost to this reader; restore the topic, and set its retention to for ever"
                 )
 
     async def _drain_messages(self, fetcher: Any) -> None:
@@ -83,15 +83,15 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             return
         last = fetched[-1]
         message = ConsumerMessage(
-            tp.topic, tp.partition, last.offset, time.time(), last.timestamp_type, (), None,
-            Batch(partition, fetched), None, 0, 0, TP(tp.topic, tp.partition),
+            tp.topic, tp.partition, last.offset, time.time(), last.timestamp_type, [], None,
+            cast("bytes", Batch(partition, fetched)), None, 0, 0, TP(tp.topic, tp.partition),
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
         await self.wait_first(self.callback(message), self.suspend_flow.wait())
         self._read_offset[message.tp] = last.offset
 
 
-class Transport(driver.Transport):  # type: ignore[misc]
+class Transport(driver.Transport):
     """Faust's aiokafka transport with the consumer above."""
 
     Consumer = Consumer

@@ -3,8 +3,8 @@
 After some rebalances Faust's fetcher dies without a word, and after a crash its shutdown may hang. A worker that does
 nothing holds its partitions and looks alive, which is worse than one that is dead: its supervisor starts another.
 
-Promises: a process whose worker failed, or went round no more for `stall_s_max`, or takes longer than `stop_s_max` to stop,
-is gone. Ending it anywhere is safe, since rows and checkpoint are one transaction.
+Promises: a process whose worker failed, or went round no more for `stall_s_max`, or takes longer than `stop_s_max` to
+stop, is gone. Ending it anywhere is safe, since rows and checkpoint are one transaction.
 """
 
 import logging
@@ -22,7 +22,7 @@ TURN_S = 0.25
 
 
 class Watchdog:
-    """Watches one worker. `idle_s` returns for how long it has not gone round; `busy_s` how long one batch has taken."""
+    """Watches one worker. `idle_s`: for how long it has not gone round; `busy_s`: how long one batch has taken."""
 
     def __init__(self, options: WorkerOptions, idle_s: Callable[[], float], busy_s: Callable[[], float]) -> None:
         """Take what to look at; `start` begins to look."""

@@ -3,13 +3,35 @@
 import logging
 import sys
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 
+from schemas.metadata import EventMetadata
+from schemas.shop.accounts import AccountEvent
+from schemas.shop.rows import CustomerSummary
 from streams.domain.shop.app import shop
+from streams.domain.shop.projections import customer_summary
 from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry
+from streams.kernel.application import Application
 from streams.worker.main import run
 from streams.worker.options import WorkerOptions
+
+FIXED = "fixed"  # a file of this name in the folder's parent says that the code was mended
+
+
+def application(name: str, folder: Path) -> Application:
+    """Return the shop, whose summaries cannot take a purchase called poison until the code is mended."""
+
+    @wraps(customer_summary.project)
+    def project(row: CustomerSummary, event: AccountEvent, meta: EventMetadata) -> CustomerSummary | None:
+        if getattr(event, "purchase_id", "") == "poison" and not (folder.parent / FIXED).exists():
+            raise ValueError("poison is not a purchase")
+        return customer_summary.project(row, event, meta)
+
+    summaries = replace(customer_summary, project=project)
+    projections = [summaries if each is customer_summary else each for each in shop.projections]
+    return replace(shop, name=name, projections=projections)
 
 
 def main() -> None:
@@ -19,7 +41,7 @@ def main() -> None:
     # Small batches and short limits: more rebalances and more commits to be killed in.
     options = WorkerOptions(fetch_bytes_max=32_768, session_timeout_s=6.0, stop_s_max=8.0)
     with TopicRegistry(kafka) as ids:
-        run(replace(shop, name=name), kafka, dsn, ids, Path(folder), options)
+        run(application(name, Path(folder)), kafka, dsn, ids, Path(folder), options)
 
 
 if __name__ == "__main__":

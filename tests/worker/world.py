@@ -1,4 +1,4 @@
-"""A world for the worker's tests: the shop under a name of its own, a transactional writer of its events, and an oracle.
+"""A world for the worker's tests: the shop under a name of its own, a transactional writer, and an oracle.
 
 The **oracle** is a reference fold: it folds the committed events one by one, in memory, with nothing of the worker's.
 """
@@ -79,7 +79,9 @@ class World:
     def journal(self) -> list[tuple[str, int, bytes]]:
         table = sql.Identifier("kafold", self.topic)
         with psycopg.connect(self.dsn) as connection:
-            return connection.execute(sql.SQL("SELECT id, version, data FROM {} ORDER BY 1, 2").format(table)).fetchall()
+            return connection.execute(
+                sql.SQL("SELECT id, version, data FROM {} ORDER BY 1, 2").format(table)
+            ).fetchall()
 
     def journal_expected(self) -> list[tuple[str, int, bytes]]:
         encode = self.application.event_codec(account, self.ids).encode
@@ -130,7 +132,7 @@ class Writer:
         world.versions = versions
         world.ends |= ends
 
-    def bytes(self, key: bytes, data: bytes) -> None:
+    def anything(self, key: bytes, data: bytes) -> None:
         """Write one record of any bytes in a transaction."""
         ends: dict[tuple[str, int], int] = {}
         self._producer.begin_transaction()
@@ -162,7 +164,11 @@ def purchases(chance: random.Random, count: int, keys: int, known: dict[str, int
         else:
             events.append(
                 PurchaseRecorded(
-                    account_id=key, purchase_id=f"p{number}", day=day, quantity=1 + number % 3, amount_cents=number % 5000
+                    account_id=key,
+                    purchase_id=f"p{number}",
+                    day=day,
+                    quantity=1 + number % 3,
+                    amount_cents=number % 5000,
                 )
             )
     return events
@@ -189,7 +195,12 @@ class Workers:
         self.exits: list[int] = []
 
     def start(self, name: str) -> None:
-        arguments = [self.world.application.name, self.world.kafka.bootstrap_servers, self.world.dsn, str(self.folder / name)]
+        arguments = [
+            self.world.application.name,
+            self.world.kafka.bootstrap_servers,
+            self.world.dsn,
+            str(self.folder / name),
+        ]
         command = [sys.executable, "-m", "tests.worker.child", *arguments]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(command, stdout=log, stderr=log)
@@ -224,5 +235,3 @@ class Workers:
         for process in self.running.values():
             process.kill()
             process.wait()
-
-
