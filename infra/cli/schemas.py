@@ -75,10 +75,11 @@ def prove(
     everything: Annotated[bool, typer.Option("--all", help="Decode every record, not a sample.")] = False,
 ) -> None:
     """Read the real topics, and prove that every schema in them still decodes to today's types."""
+    from streams.kafka.proving import prove_topics
+
     from infra.cli.console import OUT
     from infra.preparing import kafka_at
     from infra.reaching import reaching
-    from streams.kafka.proving import prove_topics
 
     told = invocation(ctx)
     application = told.application()
@@ -130,7 +131,5 @@ def _table(lines: Sequence[Line]) -> object:
     for heading in ("topic", "record", "schema id", "records", "first", "last"):
         table.add_column(heading, justify="left" if heading in {"topic", "record"} else "right")
     for each in lines:
-        table.add_row(
-            each.topic, each.record, str(each.schema_id), f"{each.count:,}", each.first.told, each.last.told
-        )
+        table.add_row(each.topic, each.record, str(each.schema_id), f"{each.count:,}", each.first.told, each.last.told)
     return table

@@ -75,9 +75,7 @@ class RemoteRegistry:
         """Return the registry; it is closed at the end of the `with`."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connections."""
         self.close()
 
