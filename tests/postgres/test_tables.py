@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def add_one_to_all(database: str, table: Table, *, also_delete: bool) -> None:
             again(lambda: add_one(connection, table))
             if also_delete:
                 day = DAYS[number % len(DAYS)]
-                again(lambda: delete_one(connection, table, day))
+                again(partial(delete_one, connection, table, day))
 
 
 def again(transaction: Callable[[], None]) -> None:

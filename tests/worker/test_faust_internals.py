@@ -1,0 +1,44 @@
+"""What the transport leans on inside faust-streaming: pinned, and checked here so that a change fails with a name."""
+
+import inspect
+from importlib.metadata import version
+
+import faust.transport.drivers.aiokafka as driver
+from faust.tables.recovery import Recovery
+from faust.transport import by_url
+from faust.transport.consumer import Consumer, Fetcher
+
+from streams.worker import transport
+
+PINNED = "0.15.3"
+
+
+def test_the_version_is_the_one_that_was_read() -> None:
+    assert version("faust-streaming") == PINNED
+
+
+def test_the_entry_point_gives_our_transport() -> None:
+    assert by_url("kafold://127.0.0.1:9092") is transport.Transport
+
+
+def test_the_aiokafka_consumer_is_made_where_its_isolation_level_can_be_set() -> None:
+    source = inspect.getsource(driver.AIOKafkaConsumerThread)
+    assert "self._consumer = self._create_consumer(loop=self.thread_loop)" in source
+    assert "return self._create_worker_consumer(transport)" in source
+    assert "self._isolation_level" in inspect.getsource(driver.aiokafka.AIOKafkaConsumer)
+
+
+def test_seeking_is_awaited_after_each_assignment_and_before_the_flow_is_resumed() -> None:
+    source = inspect.getsource(Recovery._resume_streams)
+    assert source.index("consumer.perform_seek()") < source.index("consumer.resume_flow()")
+
+
+def test_the_loop_from_fetching_to_the_agents_is_the_one_that_is_replaced() -> None:
+    assert "await consumer._drain_messages(self)" in inspect.getsource(Fetcher)
+    source = inspect.getsource(Consumer.getmany)
+    assert "await self._wait_next_records(timeout)" in source
+    assert "await self.wait_first(" in inspect.getsource(Consumer._drain_messages).replace("\n", "")
+
+
+def test_seek_wait_seeks_and_sets_the_read_offset() -> None:
+    assert "consumer.seek(tp, offset)" in inspect.getsource(driver.AIOKafkaConsumerThread._seek_wait)
