@@ -3,8 +3,11 @@
 Promises: it is right when the four totals of the file are the projections', to the cent.
 """
 
+import shutil
+import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -121,8 +124,16 @@ class Story:
     def _how_to_go_on(self) -> None:
         self.out.print(
             "\n[bold]Go on[/bold]\n"
-            "  kafold up                           [dim]runs it all again, on the same data; then:[/dim]\n"
+            f"  {_kafold()} up                [dim]runs it all again, on the same data; then:[/dim]\n"
             f"  {self.everything.api_url}/docs         [dim]the read API[/dim]\n"
             f"  {self.everything.psql}\n"
             "                                      [dim]SQL; begin with: TABLE shop.customer_summary LIMIT 5;[/dim]\n"
         )
+
+
+def _kafold() -> str:
+    """How to call kafold from here."""
+    if shutil.which("kafold"):
+        return "kafold"
+    script = Path(sys.executable).with_name("kafold")
+    return str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script)
