@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from schemas.compatibility import Mode, breaks
 from schemas.errors import UnsupportedType
-from schemas.registry import Registered, Registry, canonical
+from schemas.registry import Registered, Registry
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 SUBJECT_UNKNOWN = 40401
@@ -220,9 +220,10 @@ def _version(registry: Registry, subject: str, asked: str) -> Registered:
 
 
 def _found(registry: Registry, subject: str, asked: dict[str, Any]) -> Registered:
-    text = canonical(_asked(asked))
+    wanted = _asked(asked)
     for each in _versions(registry, subject):
-        if each.schema == text:
+        # Other libraries write the keys of a schema in another order.
+        if json.loads(each.schema) == wanted:
             return each
     raise _Refusal(SCHEMA_UNKNOWN, "Schema not found")
 
