@@ -19,9 +19,9 @@ from confluent_kafka.admin import AdminClient
 from producers.outcome_reader import Answer, OutcomeReader
 from producers.ports import Cluster
 from schemas.codec import MessageCodec
+from schemas.command_routes import CommandRoutes
 from schemas.contract import Contract
 from schemas.errors import KafoldError
-from schemas.handlers import Handlers
 from schemas.messages import Command
 from schemas.metadata import CommandMetadata
 from schemas.outcomes import Accepted, Outcome, Rejected, answer_of
@@ -55,11 +55,10 @@ class Client:
 
     def __init__(self, contracts: Sequence[Contract], cluster: Cluster, ids: SchemaIds, linger_ms: int = 0) -> None:
         """`linger_ms`: how long to wait for company before a record is sent; 0 for `ask`, 5 to 20 for bulk loading."""
-        self._routes: Handlers[_Route] = Handlers("command")
+        self._routes: CommandRoutes[_Route] = CommandRoutes()
         for contract in contracts:
             route = _Route(contract.topics, contract.command_codec(ids))
-            for command in contract.commands:
-                self._routes.add(command, route)
+            self._routes.add(contract.topics.aggregate, contract.commands, route)
         self._cluster = cluster
         self._producer = Producer(cluster.producer(linger_ms=linger_ms, queue_buffering_max_messages=200_000))
         self._outcomes = OutcomeReader(

@@ -55,6 +55,7 @@ class MessageCodec(Generic[M, T]):
         self.schemas = {cls: shape.schema for cls, shape in self.shapes.items()}
         self._types = {full_name(schema): cls for cls, schema in self.schemas.items()}
         self._metadata: type[T] = metadata
+        self._validate = metadata is CommandMetadata
         self._ids = ids
         self._evolution = evolution
         self._namespace = namespace
@@ -91,6 +92,12 @@ class MessageCodec(Generic[M, T]):
         except (KeyError, TypeError):
             decode = self._make_decoder(data)
         return decode(data)
+
+    def validating(self) -> "MessageCodec[M, T]":
+        """Return a codec of the same topic that validates whatever it decodes: for events that come from elsewhere."""
+        made = MessageCodec(self.topic, self._namespace, self.shapes, self._metadata, self._ids, self._evolution)
+        made._validate = True
+        return made
 
     def decode_metadata(self, data: bytes) -> T:
         """Return the metadata alone, in half of the time: what comes after it is not looked at.
@@ -131,7 +138,7 @@ class MessageCodec(Generic[M, T]):
             decode = self._evolution.decoder(written.schema, way, today)
         else:
             shape = _resolved(written, today, schema_id)
-            decode = message_decoder(shape, METADATA_FIELD, validate=self._metadata is CommandMetadata)
+            decode = message_decoder(shape, METADATA_FIELD, validate=self._validate)
         self._decoders[frame(schema_id)] = decode
         return decode
 
@@ -149,6 +156,9 @@ class MessageCodec(Generic[M, T]):
         """Return what the id stands for, the way from there to a record of today, and that record."""
         written = written_record(self._ids, schema_id)
         name = full_name(written.schema)
+        own = self._types.get(name)
+        if own is not None and own.avro_namespace is not None:
+            return written, Way((), name), self.shapes[own]
         if name.rpartition(".")[0] != self._namespace:
             raise WrongType(f"schema id {schema_id} is of {name}, which does not belong on {self.topic}")
         way = self._evolution.way(written.schema)
@@ -193,7 +203,7 @@ def message_shape(cls: type[Message], namespace: str, metadata: type[Any]) -> Re
         field["default"] = dict.fromkeys(CommandMetadata._fields)
     own = dict(cls.shape.schema)
     fields = own.pop("fields")
-    schema = {**own, "namespace": namespace, "fields": [field, *fields]}
+    schema = {**own, "namespace": cls.avro_namespace or namespace, "fields": [field, *fields]}
     return RecordShape(
         schema,
         model=cls,

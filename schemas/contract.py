@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from schemas.appending import AppendEvents
 from schemas.codec import NO_EVOLUTION, MessageCodec, command_codec, event_codec
 from schemas.errors import DefinitionError
 from schemas.history import record_of
@@ -41,7 +42,8 @@ class Contract:
         return self._event_codec(ids)
 
     def _command_codec(self, ids: SchemaIds) -> MessageCodec[Any, CommandMetadata]:
-        return command_codec(self.topics.commands, self.topics.namespace, self.commands, ids, self.evolution)
+        types: tuple[type[Command[Any, Any]], ...] = (*self.commands, AppendEvents)
+        return command_codec(self.topics.commands, self.topics.namespace, types, ids, self.evolution)
 
     def _event_codec(self, ids: SchemaIds) -> MessageCodec[Any, EventMetadata]:
         return event_codec(self.topics.events, self.topics.namespace, self.events, ids, self.evolution)
@@ -63,7 +65,7 @@ class Contract:
         """Return the shape of each message by its name in the history: the aggregate's and its own."""
         nowhere = Registry()
         shapes = [*self._command_codec(nowhere).shapes.values(), *self._event_codec(nowhere).shapes.values()]
-        return {record_of(shape.schema): shape for shape in shapes}
+        return {record_of(shape.schema): shape for shape in shapes if shape.model is not AppendEvents}
 
     def check(self) -> None:
         """Check that every past version leads to a class of today.

@@ -17,6 +17,8 @@ from schemas.metadata import METADATA_FIELD
 from schemas.shape import RecordShape
 from schemas.values import Value
 
+PLATFORM = "kafold"  # the Avro namespace of the platform's own records
+
 R_co = TypeVar("R_co", covariant=True)
 E_co = TypeVar("E_co", covariant=True)
 
@@ -27,6 +29,9 @@ class AggregateId:
 
 class Message(Value):
     """What travels on a topic. Do not subclass it directly: use Command or Event."""
+
+    avro_namespace: ClassVar[str | None] = None
+    """The namespace of the platform's own messages; None, for every application's: its aggregate's."""
 
     aggregate_id_field: ClassVar[str]
     shape: ClassVar[RecordShape]

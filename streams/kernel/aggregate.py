@@ -12,7 +12,7 @@ not fit together is refused when it is made.
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from schemas.errors import DefinitionError
 from schemas.messages import Command, Event
@@ -30,13 +30,17 @@ class State(Value):
 
 @dataclass(frozen=True)
 class Aggregate(Generic[S, C, Ev]):
-    """One aggregate type: its name (part of its topics' names) and its decider."""
+    """One aggregate type: its name (part of its topics' names) and its decider.
+
+    `append`: whether it takes events that were decided elsewhere, as they are.
+    """
 
     name: str
     initial: S
     decide: Callable[[S, C], Sequence[Ev] | Rejected[Any]]
     evolve: Callable[[S, Ev], S]
     result: Callable[[S, Sequence[Ev]], Any] | None = None
+    append: Literal["refused", "allowed"] = "refused"
     command_types: tuple[type[C], ...] = field(init=False)
     event_types: tuple[type[Ev], ...] = field(init=False)
 
@@ -44,6 +48,8 @@ class Aggregate(Generic[S, C, Ev]):
         """Read the message types off the functions, and check that they fit together."""
         if not self.name.replace("_", "").isalnum() or not self.name.islower():
             raise DefinitionError(f"aggregate name {self.name!r}: use lower-case letters, digits and underscores")
+        if self.append not in ("refused", "allowed"):
+            raise DefinitionError(f'aggregate {self.name}: append="{self.append}": say "allowed" or "refused"')
         object.__setattr__(self, "command_types", _members(self.decide, 1, Command))
         object.__setattr__(self, "event_types", _members(self.evolve, 1, Event))
 

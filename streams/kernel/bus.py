@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from schemas.codec import MessageCodec
+from schemas.command_routes import CommandRoutes
 from schemas.errors import DefinitionError
-from schemas.handlers import Handlers
 from schemas.messages import Command, Event
 from schemas.metadata import CommandMetadata, EventMetadata
 from schemas.outcomes import Accepted, OutcomeCodec, Rejected, Status, answer_of
@@ -65,10 +65,9 @@ class InProcessCommandBus:
         self._asked = 0
         ids = registry_of(application)
         self._owners = {each.name: _owner(application, each, ids) for each in application.aggregates}
-        self._handlers: Handlers[_Owner] = Handlers("command")
+        self._routes: CommandRoutes[_Owner] = CommandRoutes()
         for aggregate in application.aggregates:
-            for command in aggregate.command_types:
-                self._handlers.add(command, self._owners[aggregate.name])
+            self._routes.add(aggregate.name, aggregate.command_types, self._owners[aggregate.name])
 
     def dispatch(
         self, command: Command[R, E], *, command_id: str | None = None, expected_version: int | None = None
@@ -79,7 +78,7 @@ class InProcessCommandBus:
             CommandFailed: its decider raised.
             HandlerNotFound: no aggregate of the application takes commands of this type.
         """
-        owner = self._handlers.of(command)
+        owner = self._routes.of(command)
         self._asked += 1
         made = command_id or f"command-{self._asked}"
         work = Work(HOME, owner.memory)

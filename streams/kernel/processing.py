@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from schemas.appending import AppendEvents, AppendProblem
 from schemas.codec import MessageCodec
 from schemas.messages import Command
 from schemas.metadata import CommandMetadata, EventMetadata, event_id
 from schemas.outcomes import Outcome, Rejected, Status, answer_json, problem_json
 from streams.kernel.aggregate import Aggregate
+from streams.kernel.appending import Appending
 from streams.kernel.errors import WrongKey
 from streams.kernel.partitioner import partition_of
 
@@ -84,6 +86,8 @@ class Processing:
         self._codec = codec
         self._result_types = {command: command.answer_types()[0] for command in aggregate.command_types}
         self._problem_types = {command: command.answer_types()[1] for command in aggregate.command_types}
+        self._problem_types[AppendEvents] = AppendProblem
+        self._appending = Appending(aggregate, codec)
         self._nothing = Known(aggregate.initial, 0)
 
     def process(
@@ -132,7 +136,10 @@ class Processing:
             status = CONFLICT
         else:
             try:
-                decided = self._aggregate.decide(known.state, command)
+                if type(command) is AppendEvents:
+                    decided = self._appending.decide(command)
+                else:
+                    decided = self._aggregate.decide(known.state, command)
                 if isinstance(decided, Rejected):
                     problem = problem_json(self._problem_types[type(command)], decided)
                     status = REJECTED
@@ -153,7 +160,7 @@ class Processing:
         return Decision(aggregate_id.encode(), outcome, events)
 
     def _result(self, command: Any, state: Any, events: Sequence[Any]) -> str:
-        if self._aggregate.result is None:
+        if self._aggregate.result is None or type(command) is AppendEvents:
             return "null"
         answer = self._aggregate.result(state, events)
         return "null" if answer is None else answer_json(self._result_types[type(command)], answer)
