@@ -16,7 +16,7 @@ def processor(ctx: typer.Context, slot: Slot = 0) -> None:
     """Run one command processor."""
     from infra.engines import engines
     from infra.preparing import kafka_at
-    from streams.kafka.registry import TopicRegistry
+    from infra.registries import schema_ids
     from streams.processor.main import run
 
     told = invocation(ctx)
@@ -24,15 +24,23 @@ def processor(ctx: typer.Context, slot: Slot = 0) -> None:
     settings = told.settings()
     with engines(settings) as endpoints:
         kafka = kafka_at(endpoints)
-        with TopicRegistry(kafka) as ids:
-            run(told.application(), kafka, ids, settings.partitions, slot)
+        with schema_ids(settings, kafka) as ids:
+            run(
+                told.application(),
+                kafka,
+                ids,
+                settings.partitions,
+                settings.home / "processors" / str(slot),
+                slot=slot,
+                dedupe_window_s=settings.dedupe_window_s,
+            )
 
 
 def worker(ctx: typer.Context, slot: Slot = 0) -> None:
     """Run one worker, which keeps the projections."""
     from infra.engines import engines
     from infra.preparing import kafka_at
-    from streams.kafka.registry import TopicRegistry
+    from infra.registries import schema_ids
     from streams.worker.main import run
 
     told = invocation(ctx)
@@ -42,7 +50,7 @@ def worker(ctx: typer.Context, slot: Slot = 0) -> None:
         kafka = kafka_at(endpoints)
         data = settings.home / "workers" / str(slot)
         data.mkdir(parents=True, exist_ok=True)
-        with TopicRegistry(kafka) as ids:
+        with schema_ids(settings, kafka) as ids:
             run(told.application(), kafka, endpoints.dsn, ids, data)
 
 
@@ -53,10 +61,13 @@ def api(
 ) -> None:
     """Run the read API."""
     from infra.engines import engines
+    from infra.preparing import kafka_at
+    from infra.registries import embedded_contents
     from read_api.main import run
 
     told = invocation(ctx)
     told.log_to_console()
     settings = told.settings()
     with engines(settings) as endpoints:
-        run(told.application(), endpoints.dsn, host or settings.api.host, port or settings.api.port or 8000)
+        registry = embedded_contents(settings, kafka_at(endpoints))
+        run(told.application(), endpoints.dsn, host or settings.api.host, port or settings.api.port or 8000, registry)

@@ -19,6 +19,7 @@ from streams.kernel.errors import TopicProblem
 
 FOR_EVER = "-1"
 TIMEOUT_S = 30.0
+ROUND_S = 2.0
 PAUSE_S = 0.05
 KEEP = {"cleanup.policy": "delete", "retention.ms": FOR_EVER, "retention.bytes": FOR_EVER}
 
@@ -83,7 +84,9 @@ def setting_problems(name: str, actual: Mapping[str, str], declared: Mapping[str
     """Return what is wrong with a topic's settings, a line each, with what to do."""
     problems = []
     if actual.get("cleanup.policy") != declared["cleanup.policy"]:
-        problems.append(f"topic {name} has cleanup.policy={actual.get('cleanup.policy')}: set it to delete, or events are lost")
+        problems.append(
+            f"topic {name} has cleanup.policy={actual.get('cleanup.policy')}: set it to delete, or events are lost"
+        )
     for setting in ("retention.ms", "retention.bytes"):
         kept, needed = int(actual.get(setting, 0)), int(declared[setting])
         if kept != -1 and (needed == -1 or kept < needed):
@@ -114,11 +117,15 @@ def _wait_for_leaders(admin: AdminClient, topics: list[NewTopic]) -> None:
     """Wait until every new partition answers: its leader learns of it a moment after the topic is made."""
     waiting = [TopicPartition(topic.topic, number) for topic in topics for number in range(topic.num_partitions)]
     deadline = time.monotonic() + TIMEOUT_S
+    problem: BaseException | None = None
     while waiting:
-        found = admin.list_offsets({place: OffsetSpec.latest() for place in waiting}, request_timeout=TIMEOUT_S)
-        waiting = [place for place, future in found.items() if future.exception(TIMEOUT_S) is not None]
-        if waiting and time.monotonic() > deadline:
-            raise TopicProblem(f"topic {waiting[0].topic} has no leader after {TIMEOUT_S:g} s: look at the cluster's log")
+        if time.monotonic() > deadline:
+            raise TopicProblem(f"topic {waiting[0].topic} does not answer after {TIMEOUT_S:g} s: {problem}")
+        admin.list_topics(timeout=TIMEOUT_S)  # asks anew: the client may have cached that it does not exist
+        found = admin.list_offsets({place: OffsetSpec.latest() for place in waiting}, request_timeout=ROUND_S)
+        problems = {place: future.exception(TIMEOUT_S) for place, future in found.items()}
+        waiting = [place for place, each in problems.items() if each is not None]
+        problem = problems[waiting[0]] if waiting else None
         time.sleep(PAUSE_S if waiting else 0)
 
 

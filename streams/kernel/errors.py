@@ -8,10 +8,13 @@
     ├── Indefinite        nobody knows whether a transaction committed: forget all state, read the log again, go on
     ├── TransactionAborted  a transaction was given up and nothing of it happened: rewind and do it again
     ├── WrongKey          (a DecodingError) a command's Kafka key is not where or what it must be: dead-letter it
+    ├── Stale             a copy of the log has not come to a position in time: ask again, or without the position
+    ├── ParkedHistory     an aggregate's copy is incomplete, an event is parked: mend its cause and retry it
     └── LogBroken         the log contradicts itself (a version is missing or twice): stop and look
 """
 
 from schemas.errors import DecodingError, KafoldError
+from schemas.position import Position
 
 
 class TopicProblem(KafoldError):
@@ -36,3 +39,17 @@ class WrongKey(DecodingError):
 
 class LogBroken(KafoldError):
     """The log contradicts itself: an aggregate's version is missing, or there twice. Stop, and look at the log."""
+
+
+class Stale(KafoldError):
+    """A copy of the log has not come to a position in time. It may later: ask again, or ask without the position."""
+
+    def __init__(self, what: str, at: Position, goal: Position) -> None:
+        """`what`: the copy. `at`: how far it is."""
+        super().__init__(f"{what} is stale: it is at {str(at) or 'its beginning'}, not yet at {goal}")
+        self.at = at
+        self.goal = goal
+
+
+class ParkedHistory(KafoldError):
+    """One aggregate's events are not all in the journal, because one of them is parked. Mend its cause and retry it."""

@@ -13,6 +13,7 @@ from schemas.dead_letters import DeadLetter
 from streams.kernel.errors import WrongKey
 from streams.kernel.processing import FAILED, Decision, Work
 from streams.processor.lane import Lane, dead_letter
+from streams.processor.local_state import Remembered
 from streams.processor.memory import PartitionMemory
 from streams.processor.transactions import Transactions
 
@@ -37,8 +38,18 @@ class Part:
     work: Work
     next_offset: int
     answers: list[tuple[bytes, Decision | bytes]] = field(default_factory=list)
+    outcome_offsets: list[int] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
-    encoded: dict[str, bytes] = field(default_factory=dict)
+    final: dict[str, Remembered] = field(default_factory=dict)
+
+    def log_position(self) -> dict[Place, int]:
+        """Return how far the partition's events and outcomes go with this part, which is known once it is committed."""
+        topics, partition = self.owned.lane.topics, self.owned.partition
+        events = [offset for each in self.work.decisions.values() for offset in each.outcome.offsets[-1:]]
+        position = {(topics.events, partition): events[-1] + 1} if events else {}
+        if self.outcome_offsets:
+            position[topics.outcomes, partition] = self.outcome_offsets[-1] + 1
+        return position
 
 
 class Batch:
@@ -84,7 +95,7 @@ class Batch:
     def committed(self) -> None:
         """Make known what was decided, because its transaction has committed."""
         for part in self._parts.values():
-            part.owned.memory.commit(part.work, part.encoded)
+            part.owned.memory.commit(part.work, part.final, part.log_position())
             part.owned.next_offset = part.next_offset
 
     def _decide(self, part: Part, record: Message) -> None:
@@ -116,7 +127,7 @@ class Batch:
         return count
 
     def _write_outcomes(self, part: Part, transactions: Transactions) -> None:
-        encode, records = part.owned.lane.outcomes.encode, list[tuple[bytes | None, bytes | None]]()
+        encode, records = part.owned.lane.outcomes.encode, list[tuple[bytes, bytes]]()
         for key, answer in part.answers:
             if isinstance(answer, bytes):
                 records.append((key, answer))
@@ -124,5 +135,8 @@ class Batch:
             encoded = encode(answer.outcome)
             records.append((key, encoded))
             if answer.outcome.status is not FAILED:
-                part.encoded[answer.outcome.command_id] = encoded
-        transactions.produce(part.owned.lane.topics.outcomes, part.owned.partition, records)
+                part.final[answer.outcome.command_id] = Remembered(self._now_ms, encoded)
+        if records:
+            topic, partition = part.owned.lane.topics.outcomes, part.owned.partition
+            transactions.produce(topic, partition, records[:-1])
+            transactions.produce_last(topic, partition, *records[-1], part.outcome_offsets)

@@ -84,4 +84,6 @@ def dead_letter(record: Message, error: Exception) -> DeadLetter:
 
 def _check_key(command: Command[Any, Any], key: bytes | None) -> None:
     if key is None or key != command.aggregate_id.encode():
-        raise WrongKey(f"the Kafka key is {key!r}, but the command is for {command.aggregate_id!r}: they must be the same")
+        raise WrongKey(
+            f"the Kafka key is {key!r}, but the command is for {command.aggregate_id!r}: they must be the same"
+        )

@@ -2,21 +2,35 @@
 
 import signal
 import threading
+from pathlib import Path
 
 from schemas.registry import SchemaIds
 from streams.kafka.config import Kafka
+from streams.kafka.topics import check_topics
 from streams.kernel.application import Application
 from streams.processor.processor import CommandProcessor
 
 
-def run(application: Application, kafka: Kafka, ids: SchemaIds, partitions: int, slot: int = 0) -> None:
-    """Process the application's commands until SIGINT or SIGTERM.
+def run(
+    application: Application,
+    kafka: Kafka,
+    ids: SchemaIds,
+    partitions: int,
+    state: Path,
+    *,
+    slot: int,
+    dedupe_window_s: int,
+) -> None:
+    """Process the application's commands until SIGINT or SIGTERM. The arguments are CommandProcessor's.
 
     Raises:
         Fenced: another process has this slot.
         KafkaException: the cluster refuses for good.
+        TopicProblem: a topic is missing, or could lose events (the retention guard).
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    CommandProcessor(application, kafka, ids, partitions, slot).run(stop.is_set)
+    check_topics(kafka, application, partitions, dedupe_window_s)
+    processor = CommandProcessor(application, kafka, ids, partitions, state, slot=slot, dedupe_window_s=dedupe_window_s)
+    processor.run(stop.is_set)

@@ -1,36 +1,121 @@
 """The memory of one partition: what its owner knows from the committed log.
 
-Promises: it changes only by what was committed, either read back from the log or just committed by this owner.
+What was used lately is in memory, everything is in the local state; changes are written there every second or so, as one
+step with the position that they cover.
+
+Promises: it changes only by what was committed, either read back from the log or just committed by this owner; it holds
+at most 200,000 aggregates and as many outcomes (two generations of half of that), and what changed since the last write.
 """
 
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
 from streams.kernel.processing import Known, Work
+from streams.processor.local_state import LocalState, Place, Remembered
+
+V = TypeVar("V")
+GENERATION_MAX = 100_000
+UNWRITTEN_MAX = 50_000
+
+
+class Generations(Generic[V]):
+    """A cache of two generations: what the younger one lacks is taken over from the older one, which is then dropped."""
+
+    def __init__(self, limit: int = GENERATION_MAX) -> None:
+        """`limit`: entries in one generation."""
+        self._limit = limit
+        self._young: dict[str, V] = {}
+        self._old: dict[str, V] = {}
+
+    def get(self, key: str) -> V | None:
+        """Return an entry, and keep it for longer."""
+        found = self._young.get(key)
+        if found is None:
+            found = self._old.get(key)
+            if found is not None:
+                self._young[key] = found
+        return found
+
+    def update(self, entries: Mapping[str, V]) -> None:
+        """Take entries over."""
+        self._young.update(entries)
+
+    def age(self) -> None:
+        """Let go of the older generation if the younger one is full."""
+        if len(self._young) > self._limit:
+            self._old, self._young = self._young, {}
 
 
 class PartitionMemory:
-    """Aggregates' states and versions, and the encoded final outcomes by command id. It implements the kernel's Memory."""
+    """Aggregates' states and versions, and the final outcomes by command id. It implements the kernel's Memory."""
 
-    def __init__(self) -> None:
-        """Know nothing."""
-        self._known: dict[str, Known] = {}
-        self._outcomes: dict[str, bytes] = {}
+    def __init__(self, local: LocalState, dedupe_window_ms: int) -> None:
+        """Go on from what the local state has."""
+        self._local = local
+        self._window_ms = dedupe_window_ms
+        self._expired_ms = 0
+        self._known: Generations[Known] = Generations()
+        self._outcomes: Generations[Remembered] = Generations()
+        self._new_known: dict[str, Known] = {}
+        self._new_outcomes: dict[str, Remembered] = {}
+        self.position: dict[Place, int] = dict(local.position)
 
     def known(self, aggregate_id: str) -> Known | None:
         """Return what is known of an aggregate; None: it has no events."""
-        return self._known.get(aggregate_id)
+        found = self._new_known.get(aggregate_id) or self._known.get(aggregate_id)
+        if found is None:
+            found = self._local.known(aggregate_id)
+            if found is not None:
+                self._known.update({aggregate_id: found})
+        return found
 
     def outcome(self, command_id: str) -> bytes | None:
-        """Return the encoded final outcome of a command; None: it was never decided, or failed."""
-        return self._outcomes.get(command_id)
+        """Return the encoded final outcome of a command; None: never decided, failed, or longer ago than the window."""
+        found = self._new_outcomes.get(command_id) or self._outcomes.get(command_id) or self._local.outcome(command_id)
+        return None if found is None or found.time_ms < self._expired_ms else found.encoded
 
     def learn(self, aggregate_id: str, known: Known) -> None:
         """Take over what an event in the log says."""
-        self._known[aggregate_id] = known
+        self._new_known[aggregate_id] = known
 
-    def learn_outcome(self, command_id: str, encoded: bytes) -> None:
+    def learn_outcome(self, command_id: str, time_ms: int, encoded: bytes) -> None:
         """Take over an outcome in the log."""
-        self._outcomes[command_id] = encoded
+        self._new_outcomes[command_id] = Remembered(time_ms, encoded)
 
-    def commit(self, work: Work, encoded: dict[str, bytes]) -> None:
-        """Take over a work whose transaction has committed; `encoded`: its final outcomes by command id."""
-        self._known.update(work.known)
-        self._outcomes.update(encoded)
+    def commit(self, work: Work, outcomes: Mapping[str, Remembered], position: Mapping[Place, int]) -> None:
+        """Take over a work whose transaction has committed, with its final outcomes by command id."""
+        self._new_known.update(work.known)
+        self._new_outcomes.update(outcomes)
+        self.position.update(position)
+
+    def advance(self, now_ms: int) -> None:
+        """Let outcomes older than the window count as unknown from now on."""
+        self._expired_ms = now_ms - self._window_ms
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much has changed since the last write that it should be written now."""
+        return len(self._new_known) + len(self._new_outcomes) > UNWRITTEN_MAX
+
+    def write(self) -> None:
+        """Write what has changed to the local state, and let go of what was not used for long."""
+        if self.position != self._local.position:
+            self._local.write(self._new_known, self._new_outcomes, self.position)
+            self._known.update(self._new_known)
+            self._outcomes.update(self._new_outcomes)
+            self._new_known, self._new_outcomes = {}, {}
+        self._known.age()
+        self._outcomes.age()
+        self._local.expire(self._expired_ms)
+
+    def forget(self) -> None:
+        """Forget everything: the log that it was read from is another one now."""
+        self._local.clear()
+        self._known, self._outcomes = Generations(), Generations()
+        self._new_known, self._new_outcomes = {}, {}
+        self.position = {}
+
+    def close(self) -> None:
+        """Write what has changed, and close the local state."""
+        self.write()
+        self._local.close()

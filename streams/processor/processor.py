@@ -13,6 +13,7 @@ commit for one partition; what is known changes only after a commit.
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -24,12 +25,14 @@ from streams.kernel.errors import Fenced, Indefinite, TransactionAborted
 from streams.processor.batch import Batch, Owned
 from streams.processor.garbage import collected_by_hand
 from streams.processor.lane import lanes
+from streams.processor.memories import Memories
 from streams.processor.recovery import Recovery
 from streams.processor.transactions import Transactions
 
 _LOG = logging.getLogger("kafold.processor")
 BATCH_COMMANDS_MAX = 5_000
 IDLE_S = 0.1
+DEDUPE_WINDOW_S = 7 * 24 * 3600
 SESSION_TIMEOUT_MS = 6_000
 Place = tuple[str, int]
 
@@ -40,14 +43,35 @@ def group_of(application: Application) -> str:
 
 
 class CommandProcessor:
-    """One processor. `slot`: its number among the application's processors; two of the same slot fence each other."""
+    """One processor of an application."""
 
-    def __init__(self, application: Application, kafka: Kafka, ids: SchemaIds, partitions: int, slot: int = 0) -> None:
-        """Join the group; commands are processed by `turn` or `run`."""
+    def __init__(
+        self,
+        application: Application,
+        kafka: Kafka,
+        ids: SchemaIds,
+        partitions: int,
+        state: Path,
+        *,
+        slot: int = 0,
+        dedupe_window_s: int = DEDUPE_WINDOW_S,
+    ) -> None:
+        """Join the group; commands are processed by `turn` or `run`.
+
+        Args:
+            application: whose commands.
+            kafka: where.
+            ids: the registry.
+            partitions: how many each topic has.
+            state: the folder of this slot's local state; what is missing in it is read from the log.
+            slot: its number among the application's processors; two of the same slot fence each other.
+            dedupe_window_s: for how long a command id has one effect and one answer, in seconds.
+        """
         self._application = application
         self._kafka = kafka
         self._transactional_id = f"{group_of(application)}.{slot}"
         self._lanes = {lane.topics.commands: lane for lane in lanes(application, ids, partitions)}
+        self._memories = Memories(kafka, list(self._lanes.values()), state, dedupe_window_s)
         self._owned: dict[Place, Owned] = {}
         self._transactions = Transactions(kafka, self._transactional_id)
         self._consumer = Consumer(
@@ -86,12 +110,13 @@ class CommandProcessor:
         count = self._process(records) if records else 0
         if self._recovery:
             self._recover()
+        self._memories.write(owned.memory for owned in self._owned.values())
         return count
 
     def close(self) -> None:
         """Leave the group."""
+        self._consumer.close()  # revokes what it has
         self._recovery.close()
-        self._consumer.close()
 
     def _take(self, timeout_s: float) -> list[Message]:
         first = self._consumer.poll(timeout_s)
@@ -105,7 +130,10 @@ class CommandProcessor:
 
     def _process(self, records: list[Message]) -> int:
         group = self._consumer.consumer_group_metadata()
-        batch = Batch(self._application.dead_letters, time.time_ns() // 1_000_000)
+        now_ms = time.time_ns() // 1_000_000
+        batch = Batch(self._application.dead_letters, now_ms)
+        for owned in self._owned.values():
+            owned.memory.advance(now_ms)
         count = batch.decide(records, self._owned)
         if not count:
             return 0
@@ -134,11 +162,11 @@ class CommandProcessor:
     def _start_over(self) -> None:
         """Forget everything; a new producer ends the old one's transaction, whichever way, before the log is read."""
         self._transactions = Transactions(self._kafka, self._transactional_id)
-        places = list(self._owned)
-        self._owned.clear()
-        self._consumer.pause([TopicPartition(*place) for place in places])
-        for topic, partition in places:
-            self._recovery.start(self._lanes[topic], partition)
+        owned, self._owned = self._owned, {}
+        self._consumer.pause([TopicPartition(*place) for place in owned])
+        for place, each in owned.items():
+            each.memory.close()
+            self._start_recovery(place)
 
     def _recover(self) -> None:
         for recovered in self._recovery.step():
@@ -156,12 +184,19 @@ class CommandProcessor:
         consumer.incremental_assign(partitions)
         consumer.pause(partitions)
         for partition in partitions:
-            self._recovery.start(self._lanes[partition.topic], partition.partition)
+            self._start_recovery((partition.topic, partition.partition))
+
+    def _start_recovery(self, place: Place) -> None:
+        topic, partition = place
+        lane = self._lanes[topic]
+        self._recovery.start(lane, partition, self._memories.open(lane, partition))
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
             place = partition.topic, partition.partition
-            self._owned.pop(place, None)
+            owned = self._owned.pop(place, None)
+            if owned is not None:
+                owned.memory.close()
             self._recovery.forget(place)
         consumer.incremental_unassign(partitions)
 

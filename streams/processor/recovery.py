@@ -9,6 +9,7 @@ Promises: a recovered partition knows every event and outcome that any earlier o
 slices, so that the caller keeps polling its group meanwhile.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ from streams.kernel.remembering import remember
 from streams.processor.lane import Lane
 from streams.processor.memory import PartitionMemory
 
+_LOG = logging.getLogger("kafold.processor")
 SLICE_RECORDS = 5_000
 SLICE_S = 0.2
 Place = tuple[str, int]
@@ -34,7 +36,7 @@ class Recovering:
 
     lane: Lane
     partition: int
-    memory: PartitionMemory = field(default_factory=PartitionMemory)
+    memory: PartitionMemory
     next_offset: int | None = None
     marks: dict[Place, int] = field(default_factory=dict)
 
@@ -64,9 +66,9 @@ class Recovery:
         """Return whether any partition is on its way."""
         return bool(self._waiting)
 
-    def start(self, lane: Lane, partition: int) -> None:
-        """Begin with a partition."""
-        recovering = Recovering(lane, partition)
+    def start(self, lane: Lane, partition: int, memory: PartitionMemory) -> None:
+        """Begin with a partition, from the position that its memory has."""
+        recovering = Recovering(lane, partition, memory)
         self._waiting[recovering.place] = recovering
 
     def forget(self, place: Place) -> None:
@@ -74,6 +76,7 @@ class Recovery:
         recovering = self._waiting.pop(place, None)
         if recovering is not None:
             self._unassign(list(recovering.marks))
+            recovering.memory.close()
 
     def step(self) -> Iterator[Recovering]:
         """Do a slice of the work, and yield the partitions that are recovered."""
@@ -88,6 +91,8 @@ class Recovery:
 
     def close(self) -> None:
         """Leave the cluster."""
+        for place in list(self._waiting):
+            self.forget(place)
         self._reader.close()
         self._marks.close()
 
@@ -95,14 +100,19 @@ class Recovery:
         committed = self._committed(recovering.place)
         if committed is None:
             return
-        for log in recovering.logs:
-            low, high = self._marks.get_watermark_offsets(TopicPartition(*log), timeout=10.0)
-            if high > low:
+        ends = {log: self._marks.get_watermark_offsets(TopicPartition(*log), timeout=10.0) for log in recovering.logs}
+        position = recovering.memory.position
+        if any(position.get(log, 0) > high for log, (_, high) in ends.items()):
+            _LOG.warning("%s[%d]: the local state is ahead of the log and is rebuilt", *recovering.place)
+            recovering.memory.forget()
+            position = recovering.memory.position
+        for log, (low, high) in ends.items():
+            if high > max(low, position.get(log, 0)):
                 recovering.marks[log] = high
                 self._by_log[log] = recovering
         recovering.next_offset = committed
         if recovering.marks:
-            self._reader.incremental_assign([TopicPartition(*log, 0) for log in recovering.marks])
+            self._reader.incremental_assign([TopicPartition(*log, position.get(log, 0)) for log in recovering.marks])
 
     def _committed(self, place: Place) -> int | None:
         """Return the committed offset; None: a transaction is still open on it, ask again."""
@@ -127,6 +137,9 @@ class Recovery:
                 continue
             if error is None:
                 learn(recovering, message)
+                recovering.memory.position[log] = message.offset() + 1
+                if recovering.memory.is_full:
+                    recovering.memory.write()
             elif message.offset() >= recovering.marks[log]:
                 del recovering.marks[log]
                 self._unassign([log])
@@ -143,14 +156,16 @@ def learn(recovering: Recovering, record: Message) -> None:
     lane, memory = recovering.lane, recovering.memory
     if record.topic() == lane.topics.events:
         aggregate_id = _text(record.key())
-        memory.learn(aggregate_id, remember(lane.aggregate, lane.events, memory.known(aggregate_id), record.value() or b""))
+        memory.learn(
+            aggregate_id, remember(lane.aggregate, lane.events, memory.known(aggregate_id), record.value() or b"")
+        )
         return
     try:
         outcome = lane.outcomes.decode(record.value() or b"")
     except DecodingError as error:
         raise LogBroken(f"{record.topic()} {record.partition()}@{record.offset()} is no outcome: {error}") from error
     if outcome.status != Status.FAILED:
-        memory.learn_outcome(outcome.command_id, record.value())
+        memory.learn_outcome(outcome.command_id, outcome.time_ms, record.value())
 
 
 def _text(key: Any) -> str:

@@ -41,10 +41,18 @@ class Transactions:
         _call(self._producer.begin_transaction)
 
     def produce(
-        self, topic: str, partition: int, records: Iterable[tuple[bytes | None, bytes | None]], headers: Headers | None = None
+        self,
+        topic: str,
+        partition: int,
+        records: Iterable[tuple[bytes | None, bytes | None]],
+        headers: Headers | None = None,
     ) -> None:
         """Put records (key, value) of one partition into the open transaction. If one is not delivered, the commit fails."""
         self._put(topic, partition, records, None, headers or [])
+
+    def produce_last(self, topic: str, partition: int, key: bytes, value: bytes, offsets: list[int]) -> None:
+        """Put one record into the open transaction; its offset is in `offsets` when the transaction has committed."""
+        self.produce_events(topic, partition, [(key, value, offsets)])
 
     def produce_events(self, topic: str, partition: int, events: Sequence[tuple[bytes, bytes, list[int]]]) -> None:
         """Put events (key, value, list for the offset) of one partition into the open transaction, in order.

@@ -1,8 +1,10 @@
 """Latency of one command at a time: `ask`, and its baseline, a bare transaction of one event."""
 
+import tempfile
 import threading
 import time
 import uuid
+from pathlib import Path
 
 from confluent_kafka import Producer
 
@@ -20,7 +22,8 @@ WARM_UP = 20
 def ask_latencies_s(application: Application, cluster: Kafka, ids: SchemaIds, partitions: int) -> list[float]:
     """Ask one command after the other and return how long each took."""
     stop = threading.Event()
-    processor = CommandProcessor(application, cluster, ids, partitions)
+    state = Path(tempfile.mkdtemp(prefix="kafold-bench-state-"))
+    processor = CommandProcessor(application, cluster, ids, partitions, state)
     thread = threading.Thread(target=processor.run, args=(stop.is_set,))
     thread.start()
     taken = []

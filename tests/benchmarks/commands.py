@@ -1,11 +1,13 @@
 """`commands`: the write side's throughput and latency through Kafka, beside a bare loop and beside `eventsourcing`."""
 
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from functools import partial
+from pathlib import Path
 
 from confluent_kafka import Producer
 
@@ -52,7 +54,9 @@ class Backlog:
         topic = self.application.topics(self.aggregate).commands
         for number in range(self.accounts):
             key = f"a{number}"
-            data = self.codec.encode(OpenAccount(account_id=key), CommandMetadata(str(uuid.uuid4()), expected_version=0))
+            data = self.codec.encode(
+                OpenAccount(account_id=key), CommandMetadata(str(uuid.uuid4()), expected_version=0)
+            )
             self.producer.produce(topic, data, key)
         self.producer.flush()
 
@@ -71,7 +75,8 @@ class Backlog:
 
     def processor(self) -> CommandProcessor:
         """Return a processor that owns every partition."""
-        processor = CommandProcessor(self.application, self.kafka, self.ids, PARTITIONS)
+        state = Path(tempfile.mkdtemp(prefix="kafold-bench-state-"))
+        processor = CommandProcessor(self.application, self.kafka, self.ids, PARTITIONS, state)
         while len(processor.owned) < len(self.application.aggregates) * PARTITIONS:
             processor.turn()
         return processor

@@ -23,7 +23,9 @@ def commands(seed: int, count: int) -> Iterator[tuple[str, Command[Any, Any], in
             case 0:
                 made = OpenAccount(account_id=account)
             case 1:
-                made = RefundPurchase(account_id=account, purchase_id=f"p{chance.randrange(count)}", day=DAY, amount_cents=1)
+                made = RefundPurchase(
+                    account_id=account, purchase_id=f"p{chance.randrange(count)}", day=DAY, amount_cents=1
+                )
             case _:
                 cents = chance.randrange(-1, 10_000)
                 made = RecordPurchase(

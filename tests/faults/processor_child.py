@@ -1,6 +1,6 @@
 """A command processor in a process of its own, which may kill itself at a given step of a given commit.
 
-`python -m tests.faults.processor_child APPLICATION BOOTSTRAP PARTITIONS SLOT [STEP COMMITS]`
+`python -m tests.faults.processor_child APPLICATION BOOTSTRAP PARTITIONS STATE SLOT [STEP COMMITS]`
 """
 
 import logging
@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from streams.domain.shop.app import shop
@@ -16,6 +17,7 @@ from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry
 from streams.processor import processor as module
 from streams.processor.main import run
+from streams.processor.processor import DEDUPE_WINDOW_S
 from streams.processor.transactions import Transactions
 
 STEPS = ("begin", "events", "flush", "outcomes", "offsets", "commit", "committed")
@@ -63,14 +65,15 @@ class Deadly(Transactions):
 
 def main() -> None:
     """Process commands until told to stop, or until the step."""
-    name, bootstrap, partitions, slot, *fault = sys.argv[1:]
+    name, bootstrap, partitions, state, slot, *fault = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if fault:
         Deadly.step, Deadly.commits_left = fault[0], int(fault[1])
         module.Transactions = Deadly  # type: ignore[misc]
     kafka = Kafka(bootstrap)
     with TopicRegistry(kafka) as ids:
-        run(replace(shop, name=name), kafka, ids, int(partitions), int(slot))
+        application = replace(shop, name=name)
+        run(application, kafka, ids, int(partitions), Path(state), slot=int(slot), dedupe_window_s=DEDUPE_WINDOW_S)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def start(application: Application, kafka: str, tmp_path: Path) -> Iterator[Star
     children: list[subprocess.Popen[bytes]] = []
 
     def start_one(slot: int, *fault: object) -> "subprocess.Popen[bytes]":
-        arguments = [application.name, kafka, PARTITIONS, slot, *fault]
+        arguments = [application.name, kafka, PARTITIONS, tmp_path / str(slot), slot, *fault]
         with (tmp_path / f"processor-{len(children)}.log").open("wb") as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.processor_child", *map(str, arguments)], stdout=log, stderr=log

@@ -1,0 +1,140 @@
+"""Local state: what a partition's owner knows, kept on its disk (RocksDB), so that a restart reads only the log's tail.
+
+It is a cache of the log and never the truth. It is stamped with what it was made by (the fingerprint of the folding code
+and the topics' UUIDs) and with the position that it covers; anything missing, stale or corrupt is thrown away and rebuilt
+from the log.
+
+Promises: states, outcomes and their position are written together or not at all; an outcome is found for the dedupe
+window, by its recorded time, and removed after it.
+"""
+
+import json
+import logging
+import os
+import pickle
+import shutil
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rocksdict import BlockBasedOptions, Options, Rdict, WriteBatch
+
+from streams.kernel.processing import Known
+
+_LOG = logging.getLogger("kafold.processor")
+_TIME = struct.Struct(">Q")
+_STAMP, _STATE, _OUTCOME, _BY_TIME = b"m", b"s", b"o", b"t"
+FORMAT = 1
+EXPIRED_MAX = 10_000
+
+Place = tuple[str, int]
+
+
+class Remembered(NamedTuple):
+    """A final outcome: when it was given, and its record."""
+
+    time_ms: int
+    encoded: bytes
+
+
+class LocalState:
+    """The RocksDB of one commands partition. `stamp`: what must be equal for the contents to be of use."""
+
+    def __init__(self, path: Path, stamp: Mapping[str, str]) -> None:
+        """Open it; contents of another stamp, or that cannot be read, are thrown away."""
+        self._stamp = {**stamp, "format": str(FORMAT)}
+        self._path, self._db = _opened(path)
+        self.position: dict[Place, int] = {}
+        try:
+            self._read_position()
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the log has it all
+            _LOG.warning("local state %s is rebuilt from the log: %s", path, error)
+            self.clear()
+
+    def _read_position(self) -> None:
+        stored = self._db.get(_STAMP)
+        if stored is None:
+            return
+        found = json.loads(stored)
+        if found["stamp"] != self._stamp:
+            raise ValueError("it was made by other code, or from other topics")
+        self.position = {(topic, partition): offset for topic, partition, offset in found["position"]}
+
+    def clear(self) -> None:
+        """Throw the contents away."""
+        self._db.close()
+        shutil.rmtree(self._path)
+        self._db = _database(self._path)
+        self.position = {}
+
+    def known(self, aggregate_id: str) -> Known | None:
+        """Return what is known of an aggregate."""
+        stored = self._db.get(_STATE + aggregate_id.encode())
+        return None if stored is None else Known(*pickle.loads(stored))  # noqa: S301 - our own file, under our own stamp
+
+    def outcome(self, command_id: str) -> Remembered | None:
+        """Return the final outcome of a command."""
+        stored = self._db.get(_OUTCOME + command_id.encode())
+        return None if stored is None else Remembered(*_TIME.unpack_from(stored), stored[_TIME.size :])
+
+    def write(
+        self, known: Mapping[str, Known], outcomes: Mapping[str, Remembered], position: Mapping[Place, int]
+    ) -> None:
+        """Write what has changed, with the position that it covers, in one step."""
+        batch = WriteBatch(raw_mode=True)
+        for aggregate_id, each in known.items():
+            batch.put(_STATE + aggregate_id.encode(), pickle.dumps(tuple(each), pickle.HIGHEST_PROTOCOL))
+        for command_id, (time_ms, encoded) in outcomes.items():
+            key, time = command_id.encode(), _TIME.pack(time_ms)
+            batch.put(_OUTCOME + key, time + encoded)
+            batch.put(_BY_TIME + time + key, b"")
+        places = [[topic, partition, offset] for (topic, partition), offset in position.items()]
+        batch.put(_STAMP, json.dumps({"stamp": self._stamp, "position": places}).encode())
+        self._db.write(batch)
+        self.position = dict(position)
+
+    def expire(self, before_ms: int) -> None:
+        """Remove outcomes that were given before a time, at most 10,000 a call."""
+        batch, end = WriteBatch(raw_mode=True), _BY_TIME + _TIME.pack(max(before_ms, 0))
+        for count, key in enumerate(self._db.keys(from_key=_BY_TIME)):
+            if count >= EXPIRED_MAX or not _BY_TIME <= key < end:
+                break
+            command_id = key[1 + _TIME.size :]
+            # A failed command's later outcome may have renewed it under another time.
+            stored: Any = self._db.get(_OUTCOME + command_id)
+            if stored is not None and stored[: _TIME.size] == key[1 : 1 + _TIME.size]:
+                batch.delete(_OUTCOME + command_id)
+            batch.delete(key)
+        self._db.write(batch)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+
+def _opened(path: Path) -> tuple[Path, Rdict]:
+    """Open the database, or, where it cannot be, an empty one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return path, _database(path)
+    except Exception as error:  # noqa: BLE001 - RocksDB's errors have no types
+        if "lock" in str(error).lower():
+            # A process of this slot still has it, stopped or about to be fenced: leave it its own.
+            _LOG.warning("local state %s is in use, this process reads the log instead", path)
+            path = path.with_name(f"{path.name}.{os.getpid()}")
+        else:
+            _LOG.warning("local state %s is rebuilt from the log: %s", path, error)
+        shutil.rmtree(path, ignore_errors=True)
+        return path, _database(path)
+
+
+def _database(path: Path) -> Rdict:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)  # noqa: FBT003 - RocksDB's own names
+    options.set_write_buffer_size(16 << 20)
+    tables = BlockBasedOptions()
+    # Most look-ups are of ids that are new: a filter answers them without reading a block.
+    tables.set_bloom_filter(10, False)  # noqa: FBT003
+    options.set_block_based_table_factory(tables)
+    return Rdict(str(path), options)

@@ -1,0 +1,128 @@
+"""Local state: a restart goes on from it; missing, stale or corrupt, it is rebuilt from the log and gives the same answers."""
+
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from producers.client import Client
+from schemas.outcomes import Accepted, Rejected
+from schemas.shop.users import ChangeEmail, CreateUser, UserEvent, UserProblem
+from streams.domain.shop.users import User, evolve
+from streams.kafka.config import Kafka
+from streams.kafka.registry import TopicRegistry
+from streams.kernel.application import Application
+from streams.kernel.processing import Known, Work
+from streams.processor import recovery
+from streams.processor.local_state import LocalState, Remembered
+from streams.processor.memory import PartitionMemory
+from streams.processor.processor import CommandProcessor
+from tests.fixtures.shop import PARTITIONS, running
+
+STAMP = {"fingerprint": "1", "events": "e", "outcomes": "o"}
+USERS = [CreateUser(user_id=f"u{number}", email="a@b", name="") for number in range(20)]
+NewProcessor = Callable[[int], CommandProcessor]
+
+
+@pytest.fixture
+def records_read(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The records of the log that recoveries have read."""
+    read: list[object] = []
+    learn = recovery.learn
+    monkeypatch.setattr(recovery, "learn", lambda *arguments: (read.append(arguments), learn(*arguments)))
+    return read
+
+
+def ask_all(client: Client, processor: CommandProcessor) -> None:
+    with running(processor):
+        for user in USERS:
+            assert isinstance(client.ask(user, command_id=f"create-{user.user_id}"), Accepted)
+
+
+def assert_all_known(client: Client, processor: CommandProcessor) -> None:
+    """A new owner gives the old answers, and knows each aggregate's version."""
+    with running(processor):
+        for user in USERS:
+            assert isinstance(client.ask(user, command_id=f"create-{user.user_id}"), Accepted)
+            assert client.ask(user) == Rejected(UserProblem.ALREADY_EXISTS)
+            assert isinstance(client.ask(ChangeEmail(user_id=user.user_id, email="c@d"), expected_version=1), Accepted)
+
+
+def test_a_restart_reads_only_what_its_local_state_lacks(
+    client: Client, new_processor: NewProcessor, records_read: list[object]
+) -> None:
+    ask_all(client, new_processor(0))
+    records_read.clear()
+    assert_all_known(client, new_processor(0))
+    assert not records_read
+
+
+def test_without_local_state_everything_is_read_from_the_log(
+    client: Client, new_processor: NewProcessor, tmp_path: Path, records_read: list[object]
+) -> None:
+    ask_all(client, new_processor(0))
+    shutil.rmtree(tmp_path / "0")
+    assert_all_known(client, new_processor(0))
+    assert len(records_read) == 2 * len(USERS)
+
+
+def test_corrupt_local_state_is_rebuilt(client: Client, new_processor: NewProcessor, tmp_path: Path) -> None:
+    ask_all(client, new_processor(0))
+    for path in (tmp_path / "0").rglob("*"):
+        if path.is_file() and path.name != "LOCK":
+            path.write_bytes(b"rubbish" * 100)
+    assert_all_known(client, new_processor(0))
+
+
+def test_local_state_of_other_code_is_rebuilt(
+    client: Client,
+    new_processor: NewProcessor,
+    application: Application,
+    cluster: Kafka,
+    ids: TopicRegistry,
+    tmp_path: Path,
+    records_read: list[object],
+) -> None:
+    ask_all(client, new_processor(0))
+    user, account = application.aggregates
+    changed = replace(application, aggregates=[replace(user, evolve=_evolve), account], projections=[])
+    records_read.clear()
+    assert_all_known(client, CommandProcessor(changed, cluster, ids, PARTITIONS, tmp_path / "0"))
+    assert len(records_read) == 2 * len(USERS)
+
+
+def _evolve(user: User, event: UserEvent) -> User:
+    """The same fold by other code: nobody can know that it is the same."""
+    return evolve(user, event)
+
+
+def test_a_second_process_of_the_slot_leaves_the_first_ones_state_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = LocalState(tmp_path / "state", STAMP)
+    first.write({"a": Known("state", 1)}, {}, {("t", 0): 5})
+    with caplog.at_level(logging.WARNING):
+        second = LocalState(tmp_path / "state", STAMP)
+    assert second.position == {}
+    assert first.known("a") == Known("state", 1)
+    assert "in use" in caplog.text
+    first.close()
+    second.close()
+
+
+def test_an_outcome_is_forgotten_after_the_window_by_its_recorded_time(tmp_path: Path) -> None:
+    memory = PartitionMemory(LocalState(tmp_path / "state", STAMP), dedupe_window_ms=1_000)
+    memory.commit(Work(0, memory), {"old": Remembered(10_000, b"1"), "new": Remembered(10_900, b"2")}, {("o", 0): 2})
+    for _ in range(2):
+        memory.advance(now_ms=11_500)
+        assert (memory.outcome("old"), memory.outcome("new")) == (None, b"2")
+        memory.close()
+        memory = PartitionMemory(LocalState(tmp_path / "state", STAMP), dedupe_window_ms=1_000)
+    memory.close()
+    reopened = LocalState(tmp_path / "state", STAMP)
+    assert reopened.outcome("old") is None
+    assert reopened.outcome("new") == Remembered(10_900, b"2")
+    reopened.close()
