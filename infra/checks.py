@@ -20,9 +20,10 @@ from infra.engines import Endpoints, engines
 from infra.preparing import kafka_at
 from infra.progress import processors_progress, projections_progress
 from infra.reaching import down
+from infra.registries import schema_ids
 from infra.settings import Settings, SettingsError
 from schemas.errors import KafoldError
-from streams.kafka.registry import TopicRegistry
+from schemas.registry import SchemaIds, UnregisteredSchema
 from streams.kafka.topics import check_topics
 from streams.kernel.application import Application
 from streams.postgres.setup import reader_role
@@ -131,12 +132,20 @@ def _topics(application: Application, settings: Settings, endpoints: Endpoints) 
     return Finding("topics", f"{settings.partitions} partitions each, nothing is ever deleted from events")
 
 
-def _schemas(application: Application, _settings: Settings, endpoints: Endpoints) -> Finding:
-    with TopicRegistry(kafka_at(endpoints)) as ids:
-        missing = [subject for subject, schema in application.subjects().items() if ids.registration(subject, schema)]
+def _schemas(application: Application, settings: Settings, endpoints: Endpoints) -> Finding:
+    with schema_ids(settings, kafka_at(endpoints)) as ids:
+        missing = [each for each, schema in application.subjects().items() if not _is_registered(ids, each, schema)]
     if missing:
         return Finding("schemas", f"{len(missing)} not registered, such as {missing[0]}", "start `kafold up` once")
     return Finding("schemas", f"{len(application.subjects())} registered")
+
+
+def _is_registered(ids: SchemaIds, subject: str, schema: str) -> bool:
+    try:
+        ids.id_of(subject, schema)
+    except UnregisteredSchema:
+        return False
+    return True
 
 
 def _tables(application: Application, _settings: Settings, endpoints: Endpoints) -> Finding:

@@ -6,9 +6,9 @@ Promises: to prepare again changes nothing; what exists and could lose events is
 from collections.abc import Callable
 
 from infra.engines import Endpoints
+from infra.registries import register_subjects
 from infra.settings import Settings
 from streams.kafka.config import Kafka
-from streams.kafka.registry import register
 from streams.kafka.topics import prepare_topics
 from streams.kernel.application import Application
 from streams.postgres.setup import prepare as prepare_database
@@ -33,4 +33,4 @@ def prepare(
     on_progress("preparing tables")
     prepare_database(endpoints.dsn, application)
     on_progress("registering schemas")
-    register(kafka, endpoints.dsn, application.subjects())
+    register_subjects(settings, kafka, endpoints.dsn, application.subjects())

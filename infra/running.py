@@ -21,9 +21,11 @@ from psycopg.conninfo import conninfo_to_dict
 from infra.engines import Endpoints, EngineError, engines
 from infra.engines.ports import free_port, is_free
 from infra.preparing import kafka_at, prepare
+from infra.registries import schema_ids
 from infra.settings import Settings
 from infra.supervisor import Part, Supervisor
 from infra.waiting import wait_until
+from schemas.registry import SchemaIds
 from streams.kafka.config import Kafka
 from streams.kernel.application import Application
 
@@ -45,6 +47,7 @@ class Running:
 
     endpoints: Endpoints
     kafka: Kafka
+    ids: SchemaIds
     api_url: str
     group: Supervisor
     psql: str
@@ -65,9 +68,13 @@ def running(
         port = _api_port(settings)
         url = f"http://{settings.api.host}:{port}"
         on_progress("starting processors, workers and the read API")
-        with Supervisor(_parts(target, endpoints, sizes, settings, port), settings.home / "logs") as group:
+        kafka = kafka_at(endpoints)
+        with (
+            Supervisor(_parts(target, endpoints, sizes, settings, port), settings.home / "logs") as group,
+            schema_ids(settings, kafka) as ids,
+        ):
             _await_api(url, settings)
-            yield Running(endpoints, kafka_at(endpoints), url, group, psql_line(settings, endpoints))
+            yield Running(endpoints, kafka, ids, url, group, psql_line(settings, endpoints))
 
 
 def psql_line(settings: Settings, endpoints: Endpoints) -> str:

@@ -19,14 +19,17 @@ from read_api.projection_routes import projection_routes
 from read_api.queries import TableQueries
 from read_api.query_routes import query_routes
 from read_api.read_model import PostgresReadModel
+from read_api.registry_routes import Contents, registry_routes
 from schemas.errors import DefinitionError
 from streams.kernel.application import Application
 
-RESERVED = frozenset({"commands", "docs", "health", "queries", "redoc"})
+RESERVED = frozenset({"commands", "docs", "health", "queries", "redoc", "registry"})
 
 
-def create_app(application: Application, dsn: str) -> FastAPI:
+def create_app(application: Application, dsn: str, registry: Contents | None = None) -> FastAPI:
     """Return the application's read API. It connects to `dsn` as the application's reader.
+
+    With `registry`, its contents are served under `/registry` as Confluent's registry would.
 
     Raises:
         DefinitionError: a projection has the name of a route of the API's own.
@@ -44,6 +47,8 @@ def create_app(application: Application, dsn: str) -> FastAPI:
     bus = QueryBus([tables.row_by_key, tables.page_of_rows, *application.queries], read_model)
     app.include_router(health_routes(application, read_model))
     app.include_router(query_routes(application, bus))
+    if registry is not None:
+        app.include_router(registry_routes(registry), prefix="/registry")
     app.include_router(projection_routes(application, bus))
     problems.install(app)
     _document_problems(app)

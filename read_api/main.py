@@ -6,12 +6,13 @@ Promises: SIGINT and SIGTERM end it within `GRACE_S`.
 import uvicorn
 
 from read_api.app import create_app
+from read_api.registry_routes import Contents
 from streams.kernel.application import Application
 
 GRACE_S = 5
 
 
-def run(application: Application, dsn: str, host: str, port: int) -> None:
-    """Serve the application's read API."""
-    app = create_app(application, dsn)
+def run(application: Application, dsn: str, host: str, port: int, registry: Contents | None = None) -> None:
+    """Serve the application's read API, and the schema registry that is given."""
+    app = create_app(application, dsn, registry)
     uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=GRACE_S)

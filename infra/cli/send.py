@@ -34,15 +34,16 @@ def send(
     """Send a command, from JSON or from field=value pairs."""
     from infra.preparing import kafka_at
     from infra.reaching import reaching
+    from infra.registries import schema_ids
     from producers.client import Client
-    from streams.kafka.registry import TopicRegistry
 
     told = invocation(ctx)
     application = told.application()
     command = command_of(application, name, fields or [])
-    with reaching(told.settings()) as endpoints:
+    settings = told.settings()
+    with reaching(settings) as endpoints:
         kafka = kafka_at(endpoints)
-        with TopicRegistry(kafka) as ids, Client(application.contracts, kafka, ids) as client:
+        with schema_ids(settings, kafka) as ids, Client(application.contracts, kafka, ids) as client:
             if not ask:
                 sent = client.send(command, command_id=command_id, expected_version=expected_version)
                 client.flush()

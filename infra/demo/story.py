@@ -17,7 +17,6 @@ from infra.demo.asking import Figures, ReadApi
 from infra.demo.loading import Loaded, load
 from infra.running import Running
 from schemas.errors import KafoldError
-from streams.kafka.registry import TopicRegistry
 from streams.kernel.application import AnyProjection, Application
 
 RESTARTS_MAX = 4
@@ -54,15 +53,14 @@ class Story:
         identified = list(cdnow.commands(cdnow.packaged()))
         sent = progress.add_task("commands sent", total=len(identified))
         decided = progress.add_task("commands decided", total=len(identified))
-        with TopicRegistry(self.everything.kafka) as ids:
-            return load(
-                self.application,
-                self.everything.kafka,
-                ids,
-                identified,
-                lambda count: progress.advance(sent, count),
-                lambda count: progress.advance(decided, count),
-            )
+        return load(
+            self.application,
+            self.everything.kafka,
+            self.everything.ids,
+            identified,
+            lambda count: progress.advance(sent, count),
+            lambda count: progress.advance(decided, count),
+        )
 
     def _await(self, progress: Progress, api: ReadApi, projection: AnyProjection, loaded: Loaded) -> float:
         goal = loaded.position.only({self.application.topics(each).events for each in projection.of})

@@ -148,7 +148,7 @@ def test_fastavro_decodes_our_topics_given_only_the_routes(client: httpx.Client,
     assert value["metadata"]["event_id"] == EVENT.event_id
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::authlib.deprecate.AuthlibDeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_confluents_client_reads_it_and_is_our_port_to_another_registry(url: str, registry: Registry) -> None:
     pytest.importorskip("authlib")
     from streams.kafka.remote_registry import Remote, RemoteRegistry

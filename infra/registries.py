@@ -1,0 +1,61 @@
+"""Registries: the embedded one in the `_schemas` topic, or the one whose URL the settings name.
+
+Promises: whoever needs schema ids asks here, and gets the same port from either.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from infra.settings import RegistrySettings, Settings, SettingsError
+from schemas.registry import Registry, SchemaIds
+from streams.kafka.config import Kafka
+from streams.kafka.registry import TopicRegistry, register
+
+if TYPE_CHECKING:
+    from streams.kafka.remote_registry import RemoteRegistry
+
+
+@contextmanager
+def schema_ids(settings: Settings, kafka: Kafka) -> Iterator[SchemaIds]:
+    """The registry's ids, for the block's duration."""
+    with TopicRegistry(kafka) if settings.registry.url is None else _remote(settings.registry) as ids:
+        yield ids
+
+
+def register_subjects(settings: Settings, kafka: Kafka, dsn: str, subjects: Mapping[str, str]) -> int:
+    """Register each subject's schema that is not there yet; return how many were not."""
+    if settings.registry.url is None:
+        return register(kafka, dsn, subjects)
+    with _remote(settings.registry) as registry:
+        return registry.register(subjects)
+
+
+def embedded_contents(settings: Settings, kafka: Kafka) -> Callable[[], Registry] | None:
+    """Return what reads the embedded registry, from the first call on; None: the registry is elsewhere."""
+    return _Contents(kafka) if settings.registry.url is None else None
+
+
+class _Contents:
+    """The `_schemas` topic, opened when it is first asked for, since the read API starts without Kafka too."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+        self._registry: TopicRegistry | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> Registry:
+        with self._lock:
+            self._registry = self._registry or TopicRegistry(self._kafka)
+            self._registry.refresh()
+            return self._registry.contents
+
+
+def _remote(told: RegistrySettings) -> "RemoteRegistry":
+    try:  # its client wants packages that the embedded registry does without
+        from streams.kafka.remote_registry import Remote, RemoteRegistry
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"registry.url needs {error.name}: install kafold[registry], or unset it.") from None
+    password = told.password.get_secret_value() if told.password else None
+    return RemoteRegistry(Remote(str(told.url), told.username, password))
