@@ -36,14 +36,15 @@ class Application:
     def __post_init__(self) -> None:
         """Check the names, and that every projection's sources are here."""
         if not self.name.replace("-", "").replace("_", "").isalnum() or not self.name.islower():
-            raise DefinitionError(f"application name {self.name!r}: use lower-case letters, digits, hyphens, underscores")
+            raise DefinitionError(f"application name {self.name!r}: use lower-case letters, digits, - and _")
         _check_unique("aggregate", [each.name for each in self.aggregates])
         _check_unique("projection", [each.name for each in self.projections])
         _check_unique("query handler", [query_type(each).__name__ for each in self.queries])
         for projection in self.projections:
             for source in projection.of:
                 if source not in self.aggregates:
-                    raise DefinitionError(f"projection {projection.name} folds {source.name}, which is not in {self.name}")
+                    problem = f"projection {projection.name} folds {source.name}, which is not in {self.name}"
+                    raise DefinitionError(problem)
 
     def aggregate(self, name: str) -> AnyAggregate:
         """Return the aggregate of this name, or raise DefinitionError naming those that there are."""

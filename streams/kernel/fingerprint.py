@@ -1,10 +1,10 @@
 """A fingerprint of an aggregate's folding: it changes when the same events could fold into another state.
 
-It covers `evolve`, the initial state, the event and state models, and every function of the application that they reach,
-through however many calls. Whatever was stored under another fingerprint is rebuilt from the log.
+It covers `evolve`, the initial state, the event and state models, and every function of the application that they
+reach, through however many calls. Whatever was stored under another fingerprint is rebuilt from the log.
 
-Promises: deterministic for the same code and interpreter; in doubt it changes (a rebuild costs time, a stale state costs
-the truth).
+Promises: deterministic for the same code and interpreter; in doubt it changes (a rebuild costs time, a stale state
+costs the truth).
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Remembering: folding an aggregate's recorded events back into what is known of it.
 
-Promises: versions are checked for contiguity (a second net under the transactions); an event that cannot be folded makes
-its aggregate broken, with the reason, and no other.
+Promises: versions are checked for contiguity (a second net under the transactions); an event that cannot be folded
+makes its aggregate broken, with the reason, and no other.
 """
 
 from typing import Any
@@ -35,6 +35,6 @@ def remember(
         )
     try:
         return Known(aggregate.evolve(before.state, event), metadata.version)
-    except Exception as error:  # the application's code
+    except Exception as error:  # noqa: BLE001 - the application's code: what it raises breaks this one aggregate
         reason = f"evolve cannot fold event {metadata.version}: {type(error).__name__}: {error}"
         return Known(before.state, metadata.version, reason)

@@ -1,8 +1,8 @@
 """Local state: what a partition's owner knows, kept on its disk (RocksDB), so that a restart reads only the log's tail.
 
-It is a cache of the log and never the truth. It is stamped with what it was made by (the fingerprint of the folding code
-and the topics' UUIDs) and with the position that it covers; anything missing, stale or corrupt is thrown away and rebuilt
-from the log.
+It is a cache of the log and never the truth. It is stamped with what it was made by (the fingerprint of the folding
+code and the topics' UUIDs) and with the position that it covers; anything missing, stale or corrupt is thrown away
+and rebuilt from the log.
 
 Promises: states, outcomes and their position are written together or not at all; an outcome is found for the dedupe
 window, by its recorded time, and removed after it.
@@ -76,7 +76,7 @@ class LocalState:
     def outcome(self, command_id: str) -> Remembered | None:
         """Return the final outcome of a command."""
         stored = self._db.get(_OUTCOME + command_id.encode())
-        return None if stored is None else Remembered(*_TIME.unpack_from(stored), stored[_TIME.size :])
+        return None if stored is None else Remembered(_TIME.unpack_from(stored)[0], stored[_TIME.size :])
 
     def write(
         self, known: Mapping[str, Known], outcomes: Mapping[str, Remembered], position: Mapping[Place, int]
@@ -97,7 +97,8 @@ class LocalState:
     def expire(self, before_ms: int) -> None:
         """Remove outcomes that were given before a time, at most 10,000 a call."""
         batch, end = WriteBatch(raw_mode=True), _BY_TIME + _TIME.pack(max(before_ms, 0))
-        for count, key in enumerate(self._db.keys(from_key=_BY_TIME)):
+        keys: Any = self._db.keys(from_key=_BY_TIME)
+        for count, key in enumerate(keys):
             if count >= EXPIRED_MAX or not _BY_TIME <= key < end:
                 break
             command_id = key[1 + _TIME.size :]
@@ -131,10 +132,10 @@ def _opened(path: Path) -> tuple[Path, Rdict]:
 
 def _database(path: Path) -> Rdict:
     options = Options(raw_mode=True)
-    options.create_if_missing(True)  # noqa: FBT003 - RocksDB's own names
+    options.create_if_missing(True)
     options.set_write_buffer_size(16 << 20)
     tables = BlockBasedOptions()
     # Most look-ups are of ids that are new: a filter answers them without reading a block.
-    tables.set_bloom_filter(10, False)  # noqa: FBT003
+    tables.set_bloom_filter(10, False)
     options.set_block_based_table_factory(tables)
     return Rdict(str(path), options)

@@ -1,10 +1,11 @@
 """The memory of one partition: what its owner knows from the committed log.
 
-What was used lately is in memory, everything is in the local state; changes are written there every second or so, as one
-step with the position that they cover.
+What was used lately is in memory, everything is in the local state; changes are written there every second or so, as
+one step with the position that they cover.
 
-Promises: it changes only by what was committed, either read back from the log or just committed by this owner; it holds
-at most 200,000 aggregates and as many outcomes (two generations of half of that), and what changed since the last write.
+Promises: it changes only by what was committed, either read back from the log or just committed by this owner; it
+holds at most 200,000 aggregates and as many outcomes (two generations of half of that), and what changed since the
+last write.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ UNWRITTEN_MAX = 50_000
 
 
 class Generations(Generic[V]):
-    """A cache of two generations: what the younger one lacks is taken over from the older one, which is then dropped."""
+    """A cache of two generations: what the younger lacks it takes over from the older, which is then dropped."""
 
     def __init__(self, limit: int = GENERATION_MAX) -> None:
         """`limit`: entries in one generation."""

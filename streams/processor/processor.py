@@ -1,10 +1,10 @@
 """The command processor: owns partitions of the commands topics, decides, and commits.
 
-Theory of operation. One consumer in the application's group takes whatever commands are there (1 to 5,000: group commit
-adapts by itself), a batch decides them, and one transaction commits events, outcomes and consumed offsets. The group
-metadata of the transaction is captured when the batch is taken, before anything is decided: a zombie that rejoined would
-otherwise commit an old batch. Nothing polls the group between taking and committing, so no rebalance can fall in between
-unseen. A newly assigned partition stays paused until it is recovered.
+Theory of operation. One consumer in the application's group takes whatever commands are there (1 to 5,000: group
+commit adapts by itself), a batch decides them, and one transaction commits events, outcomes and consumed offsets. The
+group metadata of the transaction is captured when the batch is taken, before anything is decided: a zombie that
+rejoined would otherwise commit an old batch. Nothing polls the group between taking and committing, so no rebalance
+can fall in between unseen. A newly assigned partition stays paused until it is recovered.
 
 Promises: a command's events, its outcome and the progress are visible together or not at all; two processors never both
 commit for one partition; what is known changes only after a commit.

@@ -1,7 +1,7 @@
 """Transactions: events, outcomes and consumed offsets that become visible together or not at all.
 
-Promises: whatever goes wrong ends as one of three errors that say what to do: Fenced (exit), TransactionAborted (nothing
-of it happened: rewind), Indefinite (nobody knows: read the log again).
+Promises: whatever goes wrong ends as one of three errors that say what to do: Fenced (exit), TransactionAborted
+(nothing of it happened: rewind), Indefinite (nobody knows: read the log again).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ class Transactions:
         records: Iterable[tuple[bytes | None, bytes | None]],
         headers: Headers | None = None,
     ) -> None:
-        """Put records (key, value) of one partition into the open transaction. If one is not delivered, the commit fails."""
+        """Put records (key, value) of one partition into the open transaction; undelivered ones fail its commit."""
         self._put(topic, partition, records, None, headers or [])
 
     def produce_last(self, topic: str, partition: int, key: bytes, value: bytes, offsets: list[int]) -> None:

@@ -1,7 +1,7 @@
 """The baseline of `commands`: a bare consume-decode-produce transactional loop, after shared/spikes.
 
-It decodes each command with fastavro alone and produces an event and an outcome of our sizes; it decides nothing, checks
-nothing and remembers nothing.
+It decodes each command with fastavro alone and produces an event and an outcome of our sizes; it decides nothing,
+checks nothing and remembers nothing.
 """
 
 import io

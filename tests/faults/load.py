@@ -15,7 +15,7 @@ ACCOUNTS = 40
 
 def commands(seed: int, count: int) -> Iterator[tuple[str, Command[Any, Any], int | None]]:
     """Yield (command id, command, expected version); a tenth of the ids comes twice."""
-    chance = random.Random(seed)  # noqa: S311 - a test's load
+    chance = random.Random(seed)
     for number in range(count):
         account = f"a{chance.randrange(ACCOUNTS)}"
         made: Command[Any, Any]

@@ -69,7 +69,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if fault:
         Deadly.step, Deadly.commits_left = fault[0], int(fault[1])
-        module.Transactions = Deadly  # type: ignore[misc]
+        setattr(module, "Transactions", Deadly)  # noqa: B010 - mypy knows no other way to replace an import
     kafka = Kafka(bootstrap)
     with TopicRegistry(kafka) as ids:
         application = replace(shop, name=name)

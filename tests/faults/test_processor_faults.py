@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -70,17 +71,22 @@ def judge(application: Application, cluster: Kafka, ids: SchemaIds) -> Judge:
 
 def kill_at_steps(steps: list[str], seed: int, start: Start, client: Client, judge: Judge) -> None:
     """Let a processor die at each of the steps in turn, under load, and judge what is left."""
-    chance = random.Random(seed)  # noqa: S311 - a test's load
+    chance = random.Random(seed)
     asked: set[str] = set()
     for number, step in enumerate(steps):
         child = start(0, step, chance.randrange(1, 4))
         for burst in range(4):
             asked |= send(client, seed * 1_000 + number * 10 + burst, 50)
             # Bursts on their own make several commits, of which the child survives some.
-            wait_until(lambda: child.poll() is not None or asked <= judge.answered(), "the burst ends", 30, 0.1)
+            wait_until(partial(ended_or_answered, child, asked, judge), "the burst ends", 30, 0.1)
         assert child.poll() == -signal.SIGKILL, f"the processor did not reach {step}"
     start(0)
     judge.judge(asked)
+
+
+def ended_or_answered(child: "subprocess.Popen[bytes]", asked: set[str], judge: Judge) -> bool:
+    """Whether the child is dead, or has nothing left to do."""
+    return child.poll() is not None or asked <= judge.answered()
 
 
 def test_kill_9_at_every_step_of_the_commit(start: Start, client: Client, judge: Judge) -> None:
@@ -91,7 +97,7 @@ def test_kill_9_at_every_step_of_the_commit(start: Start, client: Client, judge:
 @pytest.mark.parametrize("seed", range(2, 12))
 def test_kill_9_at_every_step_in_any_order(seed: int, start: Start, client: Client, judge: Judge) -> None:
     steps = list(STEPS) * 2
-    random.Random(seed).shuffle(steps)  # noqa: S311 - a test's order
+    random.Random(seed).shuffle(steps)
     kill_at_steps(steps, seed, start, client, judge)
 
 

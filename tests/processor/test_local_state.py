@@ -1,4 +1,4 @@
-"""Local state: a restart goes on from it; missing, stale or corrupt, it is rebuilt from the log and gives the same answers."""
+"""Local state: a restart goes on from it; missing, stale or corrupt, it is rebuilt from the log to the same answers."""
 
 import logging
 import shutil
@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Message
 
 from producers.client import Client
 from schemas.outcomes import Accepted, Rejected
@@ -32,7 +33,12 @@ def records_read(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """The records of the log that recoveries have read."""
     read: list[object] = []
     learn = recovery.learn
-    monkeypatch.setattr(recovery, "learn", lambda *arguments: (read.append(arguments), learn(*arguments)))
+
+    def counted(recovering: recovery.Recovering, record: Message) -> None:
+        read.append(record)
+        learn(recovering, record)
+
+    monkeypatch.setattr(recovery, "learn", counted)
     return read
 
 

@@ -1,7 +1,9 @@
-"""The rules of accounts: one account a customer, purchases only while it is open, refunds never beyond what was bought."""
+"""The rules of accounts: one for each customer, purchases only while it is open, refunds never beyond a purchase."""
 
 from collections.abc import Sequence
 from typing import assert_never
+
+from pydantic import Field
 
 from schemas.outcomes import Rejected
 from schemas.shop.accounts import (
@@ -19,10 +21,10 @@ from streams.kernel.aggregate import Aggregate, State
 
 
 class Account(State):
-    """What the rules need to know of an account. `left_cents`: by purchase, what was bought less what was given back."""
+    """What the rules need to know of an account. `left_cents`: by purchase, what was paid less what was given back."""
 
     account_id: str | None = None
-    left_cents: dict[str, int] = {}
+    left_cents: dict[str, int] = Field(default_factory=dict)
 
 
 def decide(account: Account, command: AccountCommand) -> Sequence[AccountEvent] | Rejected[AccountProblem]:

@@ -64,5 +64,7 @@ def _day(event: Sale) -> date:
 
 
 users = Projection("users", version=1, row=UserRow, of=[user], project=project_user)
-customer_summary = Projection("customer_summary", version=1, row=CustomerSummary, of=[account], project=project_customer)
+customer_summary = Projection(
+    "customer_summary", version=1, row=CustomerSummary, of=[account], project=project_customer
+)
 daily_sales = Projection("daily_sales", version=1, row=DailySales, of=[account], project=project_day, key=_day)
