@@ -135,10 +135,10 @@ class MessageCodec(Generic[M, T]):
         written, way, today = self._written(schema_id)
         decode: _Decode[M, T]
         if way.upcasters:
-            decode = self._evolution.decoder(written.schema, way, today)
+            decode = self._evolution.decoder(written.schema, way, today, self._subject(written))
         else:
             shape = _resolved(written, today, schema_id)
-            decode = message_decoder(shape, METADATA_FIELD, validate=self._validate)
+            decode = message_decoder(shape, METADATA_FIELD, validate=self._validate, told=self._subject(written))
         self._decoders[frame(schema_id)] = decode
         return decode
 
@@ -148,9 +148,14 @@ class MessageCodec(Generic[M, T]):
         # What upcasters change comes after the metadata, which is the platform's.
         alone = {METADATA_FIELD: today.fields[METADATA_FIELD]}
         only = RecordShape(None, model=dict, fields=alone, defaults=today.defaults)
-        decode: Callable[[bytes], T] = field_decoder(_resolved(written, only, schema_id), METADATA_FIELD)
+        decode: Callable[[bytes], T] = field_decoder(
+            _resolved(written, only, schema_id), METADATA_FIELD, self._subject(written)
+        )
         self._metadata_decoders[frame(schema_id)] = decode
         return decode
+
+    def _subject(self, written: RecordShape) -> str:
+        return subject_of(self.topic, full_name(written.schema))
 
     def _written(self, schema_id: int) -> tuple[RecordShape, Way, RecordShape]:
         """Return what the id stands for, the way from there to a record of today, and that record."""

@@ -21,12 +21,12 @@ from schemas.varint import length_tail, long_tail
 from schemas.wire import HEADER_BYTES
 
 
-def decoder(shape: RecordShape, *, validate: bool = False) -> Callable[[bytes], Any]:
+def decoder(shape: RecordShape, *, validate: bool = False, told: str = "") -> Callable[[bytes], Any]:
     """Return the function (header and body) → value. Models are validated where that is asked.
 
-    It raises a DecodingError for whatever is wrong with the bytes.
+    It raises a DecodingError for whatever is wrong with the bytes; `told` (the subject) begins its text.
     """
-    reader = _Reader(validate=validate)
+    reader = _Reader(validate=validate, told=told)
     with reader.guarded():
         values = reader.fields(shape)
         reader.source.line("if i != len(data): raise uneven(data, i)")
@@ -34,9 +34,11 @@ def decoder(shape: RecordShape, *, validate: bool = False) -> Callable[[bytes], 
     return reader.source.compiled(_NAMES)
 
 
-def message_decoder(shape: RecordShape, metadata: str, *, validate: bool = False) -> Callable[[bytes], tuple[Any, Any]]:
+def message_decoder(
+    shape: RecordShape, metadata: str, *, validate: bool = False, told: str = ""
+) -> Callable[[bytes], tuple[Any, Any]]:
     """Return the function (header and body) → (message, metadata); `metadata` is the name of the metadata's field."""
-    reader = _Reader(validate=validate)
+    reader = _Reader(validate=validate, told=told)
     with reader.guarded():
         values = reader.fields(shape)
         reader.source.line("if i != len(data): raise uneven(data, i)")
@@ -45,9 +47,9 @@ def message_decoder(shape: RecordShape, metadata: str, *, validate: bool = False
     return reader.source.compiled(_NAMES)
 
 
-def field_decoder(shape: RecordShape, field: str) -> Callable[[bytes], Any]:
+def field_decoder(shape: RecordShape, field: str, told: str = "") -> Callable[[bytes], Any]:
     """Return the function (header and body) → the field's value, which reads no further than it must."""
-    reader = _Reader(validate=False)
+    reader = _Reader(validate=False, told=told)
     with reader.guarded():
         values = reader.fields(shape, last=field)
         # A slice beyond the end is short, not an error.
@@ -63,8 +65,13 @@ def uneven(data: bytes, at: int) -> DecodingError:
     return TrailingBytes(f"{len(data) - at} bytes are left after the last field")
 
 
-def broken(error: Exception, data: bytes, at: int) -> DecodingError:
+def broken(error: Exception, data: bytes, at: int, told: str) -> DecodingError:
     """Return what it means that reading ran into an error; `at` is how far it believed to be."""
+    meant = _meaning(error, data, at)
+    return type(meant)(f"{told}: {meant}") if told else meant
+
+
+def _meaning(error: Exception, data: bytes, at: int) -> DecodingError:
     if isinstance(error, IndexError | TruncatedMessage) or at > len(data):
         return TruncatedMessage("the body ends before its last field")
     if isinstance(error, DecodingError):
@@ -118,12 +125,13 @@ _BOOLEANS = {0: False, 1: True}
 class _Reader:
     """Emits statements that read a value at `data[i]`, and returns the expression of the value."""
 
-    def __init__(self, *, validate: bool) -> None:
+    def __init__(self, *, validate: bool, told: str) -> None:
         self.source = Source("decode(data)")
         self.validate = validate
+        self.told = self.source.bind("told", told)
 
     def guarded(self) -> "_Guard":
-        return _Guard(self.source)
+        return _Guard(self.source, self.told)
 
     def fields(self, shape: RecordShape, last: str | None = None) -> dict[str, str]:
         """Read a record's fields in order, up to `last`; return their expressions by name, constants among them."""
@@ -251,8 +259,9 @@ class _Reader:
 class _Guard:
     """The frame of a decoding function: where it begins, and what becomes of an error."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, told: str) -> None:
         self.source = source
+        self.told = told
         self.block = source.block("try:")
 
     def __enter__(self) -> None:
@@ -262,7 +271,7 @@ class _Guard:
     def __exit__(self, *error: object) -> None:
         self.block.__exit__(None, None, None)
         with self.source.block("except Exception as error:"):
-            self.source.line("raise broken(error, data, j if j > i else i) from None")
+            self.source.line(f"raise broken(error, data, j if j > i else i, {self.told}) from None")
 
 
 class _Blocks:

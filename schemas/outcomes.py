@@ -157,7 +157,7 @@ class OutcomeCodec:
         resolution = resolve(written.schema, OUTCOME)
         if resolution.problems or not isinstance(resolution.shape, RecordShape):
             raise UnreadableVersion(f"outcomes of schema id {schema_id}: {'; '.join(resolution.problems)}")
-        decode: Callable[[bytes], Outcome] = decoder(resolution.shape)
+        decode: Callable[[bytes], Outcome] = decoder(resolution.shape, told=self.subject)
         self._decoders[frame(schema_id)] = decode
         return decode
 

@@ -121,7 +121,9 @@ class Evolution:
             raise UnreadableVersion(f"{record}: the schema is of no version in the history, and none can read it")
         return len(versions) + 1
 
-    def decoder(self, written: Schema, way: Way, today: RecordShape) -> Callable[[bytes], tuple[Any, Any]]:
+    def decoder(
+        self, written: Schema, way: Way, today: RecordShape, told: str = ""
+    ) -> Callable[[bytes], tuple[Any, Any]]:
         """Return the function (header and body) → (message, metadata) that goes the way.
 
         Raises:
@@ -132,7 +134,7 @@ class Evolution:
         shape, problems = resolve(written, start)
         if problems or not isinstance(shape, RecordShape):
             raise UnreadableVersion(f"{record_of(written)} as version {first.version}: {'; '.join(problems)}")
-        read = message_decoder(shape, METADATA_FIELD)
+        read = message_decoder(shape, METADATA_FIELD, told=told)
         following = (*way.upcasters[1:], None)
         steps = [self._step(each, after) for each, after in zip(way.upcasters, following, strict=True)]
         own = {name: inner for name, inner in today.fields.items() if name != METADATA_FIELD}

@@ -9,7 +9,7 @@ class MemoryIds:
     def __init__(self) -> None:
         self.schemas: list[str] = []
 
-    def id_of(self, subject: str, schema: str) -> int:  # noqa: ARG002 - the port's signature
+    def id_of(self, subject: str, schema: str) -> int:
         if schema not in self.schemas:
             self.schemas.append(schema)
         return self.schemas.index(schema) + 1

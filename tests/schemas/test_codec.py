@@ -27,6 +27,7 @@ from schemas.outcomes import Outcome, OutcomeCodec
 from schemas.registry import canonical
 from schemas.shop.accounts import AccountOpened, PurchaseRecorded
 from schemas.values import Value
+from schemas.wire import HEADER_BYTES
 from tests.schemas.ids import MemoryIds
 
 ThingId = Annotated[str, AggregateId]
@@ -163,11 +164,16 @@ def test_a_body_cut_at_every_byte() -> None:
     events = event_codec("t", "shop.account", [PurchaseRecorded], ids)
     outcomes = OutcomeCodec("o", ids)
     event, outcome = events.encode(EVENT, METADATA), outcomes.encode(OUTCOME)
-    for codec, data in ((events, event), (outcomes, outcome)):
+    for codec, data, subject in (
+        (events, event, "t-shop.account.PurchaseRecorded: "),
+        (outcomes, outcome, "o-kafold.Outcome: "),
+    ):
         codec.decode(data)
         for end in range(len(data)):
-            with pytest.raises(TruncatedMessage):
+            with pytest.raises(TruncatedMessage) as caught:
                 codec.decode(data[:end])
+            # The position is the dead letter's; the subject is in the text, once the header says what it is.
+            assert end < HEADER_BYTES or str(caught.value).startswith(subject)
 
 
 def test_bytes_left_over() -> None:
