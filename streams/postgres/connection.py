@@ -31,8 +31,23 @@ def connect(dsn: str, purpose: str) -> Connection:
         keepalives_count=3,
         tcp_user_timeout=15_000,
     )
+    _limit(connection)
+    return connection
+
+
+def connect_to_fold(dsn: str, purpose: str) -> Connection:
+    """Return a connection of a worker that folds.
+
+    Its commits do not wait for the disk. When PostgreSQL crashes it may forget the last of them, rows and checkpoint
+    together, and the worker, whose connection is gone too, begins again at that checkpoint: the log has it all.
+    """
+    connection = connect(dsn, purpose)
+    connection.execute("SET synchronous_commit = off")
+    return connection
+
+
+def _limit(connection: Connection) -> None:
     connection.execute(
         "SELECT set_config('lock_timeout', %s, false), set_config('idle_in_transaction_session_timeout', %s, false)",
         [str(LOCK_WAIT_MS_MAX), str(IDLE_IN_TRANSACTION_MS_MAX)],
     )
-    return connection

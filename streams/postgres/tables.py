@@ -60,7 +60,8 @@ class Table:
 
     def write(self, cursor: Cursor, rows: Mapping[Any, Row | None]) -> None:
         """Write the rows, and delete those that are None."""
-        kept = [row for row in rows.values() if row is not None]
+        # In key order, so that neighbours go into the same pages of table and index.
+        kept = [row for _, row in sorted(rows.items(), key=self._by_key) if row is not None]
         if kept:
             self._copy(cursor, kept)
             cursor.execute(self._upsert())
@@ -83,6 +84,7 @@ class Table:
                 self.name, self.staging, self._key, self._key
             )
         ).fetchall()
+        cursor.execute(sql.SQL("DELETE FROM {}").format(self.staging))
         return {rows[key][0] for (key,) in made}
 
     def _select(self, cursor: Cursor, keys: Iterable[Any], locking: sql.SQL) -> dict[Any, Row]:
@@ -95,11 +97,13 @@ class Table:
         return {getattr(row, field): row for row in rows}
 
     def _copy(self, cursor: Cursor, rows: Iterable[Row]) -> None:
-        cursor.execute(sql.SQL("DELETE FROM {}").format(self.staging))
         with cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(self.staging)) as copy:
             copy.set_types([each.type for each in self.shape.columns])
             for row in rows:
                 copy.write_row(self.shape.to_columns(row))
+
+    def _by_key(self, item: tuple[Any, Any]) -> Any:
+        return self.shape.key_to_column(item[0])
 
     def _upsert(self) -> sql.Composed:
         changes = [sql.SQL("{0} = excluded.{0}").format(each) for each in self._columns[1:]]

@@ -13,7 +13,7 @@ from typing import Any
 
 from streams.kernel.folding import ParkedKeys
 from streams.postgres.checkpoints import JOURNAL, Reader, take
-from streams.postgres.connection import Cursor, connect
+from streams.postgres.connection import Cursor, connect, connect_to_fold
 from streams.postgres.parking import parked_keys, requested
 from streams.worker.applying import Applier
 from streams.worker.lanes import Lanes, OnError
@@ -40,7 +40,7 @@ class Reading:
     ) -> None:
         """Take what to read and where to write; nothing is owned yet."""
         self.sources = sources
-        self.lanes = Lanes(lanes, lambda: Applier(connect(dsn, "worker"), sources.values()), on_error)
+        self.lanes = Lanes(lanes, lambda: Applier(connect_to_fold(dsn, "worker"), sources.values()), on_error)
         self.partitions: dict[Place, Partition] = {}
         self.turned_at = time.monotonic()
         self._dsn = dsn

@@ -4,6 +4,7 @@ import inspect
 from importlib.metadata import version
 
 import faust.transport.drivers.aiokafka as driver
+from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]
 from faust.tables.recovery import Recovery
 from faust.transport import by_url
 from faust.transport.consumer import Consumer, Fetcher
@@ -25,7 +26,7 @@ def test_the_aiokafka_consumer_is_made_where_its_isolation_level_can_be_set() ->
     source = inspect.getsource(driver.AIOKafkaConsumerThread)
     assert "self._consumer = self._create_consumer(loop=self.thread_loop)" in source
     assert "return self._create_worker_consumer(transport)" in source
-    assert "self._isolation_level" in inspect.getsource(driver.aiokafka.AIOKafkaConsumer)
+    assert "self._isolation_level" in inspect.getsource(AIOKafkaConsumer)
 
 
 def test_seeking_is_awaited_after_each_assignment_and_before_the_flow_is_resumed() -> None:
