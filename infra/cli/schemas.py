@@ -75,11 +75,10 @@ def prove(
     everything: Annotated[bool, typer.Option("--all", help="Decode every record, not a sample.")] = False,
 ) -> None:
     """Read the real topics, and prove that every schema in them still decodes to today's types."""
-    from streams.kafka.proving import prove_topics
-
     from infra.cli.console import OUT
     from infra.preparing import kafka_at
     from infra.reaching import reaching
+    from streams.kafka.proving import prove_topics
 
     told = invocation(ctx)
     application = told.application()

@@ -139,7 +139,7 @@ class _Following:
         error = record.error()
         if error is None:
             self._note(*place, record.value() or b"")
-        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - confluent-kafka's only name for it
+        elif error.code() == KafkaError._PARTITION_EOF:
             self._behind.discard(place)
         else:
             raise KafkaException(error)
