@@ -45,10 +45,16 @@ class History:
         return known[number - 1]
 
     def number_of(self, record: str, schema: Schema) -> int | None:
-        """Return the latest version whose bytes are the same as the schema's; None: there is none."""
-        wanted = likeness(schema)
-        numbers = [number for number, each in enumerate(self.versions.get(record, ()), 1) if likeness(each) == wanted]
-        return numbers[-1] if numbers else None
+        """Return the version that is the schema, or else the latest one of the same bytes; None: there is none.
+
+        Words count first: two versions may differ in their words alone, when a field's unit has changed.
+        """
+        for like in (anywhere, likeness):
+            wanted = like(schema)
+            numbers = [number for number, each in enumerate(self.versions.get(record, ()), 1) if like(each) == wanted]
+            if numbers:
+                return numbers[-1]
+        return None
 
 
 def read_history(folder: Path) -> History:
@@ -77,6 +83,11 @@ def read_history(folder: Path) -> History:
 def record_of(schema: Schema) -> str:
     """Return the name that a record has in a history: its aggregate's and its own."""
     return ".".join(full_name(schema).split(".")[-2:])
+
+
+def anywhere(schema: Schema) -> Schema:
+    """Return the schema without its namespace, which has the application's name."""
+    return {key: value for key, value in schema.items() if key != "namespace"}
 
 
 def file_name(record: str, number: int) -> str:

@@ -27,7 +27,11 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Upcaster:
-    """`upcast` leads from a version of a record (`account.PurchaseRecorded`) to the next one, or to `to`."""
+    """`upcast` leads from a version of a record (`account.PurchaseRecorded`) to the next one, or to `to`.
+
+    Where the meaning of a field changes and its type does not (a unit, for example), say so in the field's description:
+    versions are told apart by their schemas, and those have nothing else that differs.
+    """
 
     record: str
     version: int

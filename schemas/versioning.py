@@ -11,7 +11,7 @@ from hashlib import sha256
 from schemas.changes import changes
 from schemas.compatibility import breaks
 from schemas.contract import Contract
-from schemas.history import Schema, file_name, locked, record_of
+from schemas.history import Schema, anywhere, file_name, locked, record_of
 from schemas.outcomes import OUTCOME, OUTCOME_SCHEMA
 from schemas.registry import canonical
 from schemas.shape import RecordShape
@@ -42,7 +42,7 @@ def new_versions(evolution: Evolution, contracts: Sequence[Contract]) -> Sequenc
     found = []
     for record, schema in published(contracts).items():
         known = evolution.history.versions.get(record, ())
-        if known and canonical(_anywhere(known[-1])) == canonical(_anywhere(schema)):
+        if known and canonical(anywhere(known[-1])) == canonical(anywhere(schema)):
             continue
         upcast = evolution.upcast_versions(record)
         broken = breaks(evolution.mode_of(record), known, schema, upcast)
@@ -101,12 +101,7 @@ def _edited(texts: Mapping[str, str], hashes: Mapping[str, str]) -> Sequence[str
 
 
 def _told(known: Sequence[Schema], schema: Schema) -> Sequence[str]:
-    return changes(_anywhere(known[-1]), _anywhere(schema)) if known else ["the first version"]
-
-
-def _anywhere(schema: Schema) -> Schema:
-    """Return the schema without its namespace, which has the application's name."""
-    return {key: value for key, value in schema.items() if key != "namespace"}
+    return changes(anywhere(known[-1]), anywhere(schema)) if known else ["the first version"]
 
 
 def files_of(versions: Sequence[NewVersion]) -> Mapping[str, Schema]:

@@ -196,6 +196,36 @@ def test_a_record_that_is_gone_does_not_belong() -> None:
         today(ids, Evolution(HISTORY)).decode(data)
 
 
+class Dollars:
+    class Paid(Event):
+        sale_id: SaleId
+        amount: int = Field(description="in dollars")
+
+
+class Cents:
+    class Paid(Event):
+        sale_id: SaleId
+        amount: int = Field(description="in cents")
+
+
+class Rappen:
+    class Paid(Event):
+        sale_id: SaleId
+        amount: int = Field(description="in rappen, and in no file yet")
+
+
+def test_a_unit_may_change_though_the_bytes_do_not() -> None:
+    ids = MemoryIds()
+    history = History({"sale.Paid": [schema_of(Dollars.Paid), schema_of(Cents.Paid)]})
+    upcaster = Upcaster("sale.Paid", 1, lambda fields: {**fields, "amount": fields["amount"] * 100})
+    evolution = Evolution(history, [upcaster])
+    cents = event_codec("t", "shop.sale", [Cents.Paid], ids, evolution)
+    assert cents.decode(written(Dollars.Paid(sale_id="1", amount=3), ids))[0].amount == 300
+    assert cents.decode(written(Cents.Paid(sale_id="1", amount=3), ids))[0].amount == 3
+    rappen = event_codec("t", "shop.sale", [Rappen.Paid], ids, evolution)
+    assert rappen.decode(written(Rappen.Paid(sale_id="1", amount=3), ids))[0].amount == 3
+
+
 # Compatibility.
 
 
