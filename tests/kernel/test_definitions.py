@@ -98,7 +98,7 @@ def test_an_evolve_that_does_not_say_its_events_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["", "Shop", "my shop", "shop.eu"])
 def test_an_application_is_named_so_that_topics_can_be(name: str) -> None:
-    with pytest.raises(DefinitionError, match="lower-case letters, digits, hyphens, underscores"):
+    with pytest.raises(DefinitionError, match="use lower-case letters, digits"):
         Application(name, aggregates=[COUNTER])
 
 
