@@ -10,6 +10,7 @@ from typing import Any
 
 import faust
 
+from schemas.errors import DefinitionError
 from streams.kafka.config import Kafka
 from streams.worker.options import WorkerOptions
 from streams.worker.reading import Reading
@@ -39,7 +40,14 @@ class WorkerApp(faust.App):
 
 
 def build(application: str, kafka: Kafka, reading: Reading, data_dir: Path, options: WorkerOptions) -> WorkerApp:
-    """Return the Faust application of a worker, not started."""
+    """Return the Faust application of a worker, not started.
+
+    Raises:
+        DefinitionError: the cluster wants TLS or SASL.
+    """
+    protocol = kafka.properties.get("security.protocol", "plaintext")
+    if protocol.lower() != "plaintext":
+        raise DefinitionError(f"the worker cannot speak {protocol} to Kafka yet: give it a plaintext listener")
     app = WorkerApp(
         f"{application}-{GROUP_SUFFIX}",
         broker=";".join(f"kafold://{each.strip()}" for each in kafka.bootstrap_servers.split(",")),
