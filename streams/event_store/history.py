@@ -1,0 +1,71 @@
+"""A history: one aggregate's events as they were recorded, in the order of their versions.
+
+Promises: immutable; versions are 1..n without a gap, or `rebuild` refuses; `position` says how far the journal was when
+the history was taken from it, so that nobody takes an old history for the newest.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from schemas.messages import Event
+from schemas.metadata import EventMetadata
+from schemas.position import Position
+from streams.kernel.aggregate import Aggregate, State
+from streams.kernel.errors import LogBroken
+
+S = TypeVar("S", bound=State)
+Ev = TypeVar("Ev", bound=Event)
+Ev_co = TypeVar("Ev_co", bound=Event, covariant=True)
+
+
+class Recorded(NamedTuple, Generic[Ev_co]):
+    """One event with what the platform says about it. `offset`: where it is in the partition of its aggregate."""
+
+    event: Ev_co
+    metadata: EventMetadata
+    offset: int
+
+    @property
+    def version(self) -> int:
+        """1..n within the aggregate."""
+        return self.metadata.version
+
+
+@dataclass(frozen=True, slots=True)
+class History(Generic[Ev]):
+    """`position`: everything before it is in the history, as far as it was asked for (`upto`)."""
+
+    aggregate_id: str
+    recorded: tuple[Recorded[Ev], ...]
+    position: Position
+
+    @property
+    def version(self) -> int:
+        """The version that the events lead to; 0: there are none."""
+        return self.recorded[-1].version if self.recorded else 0
+
+    @property
+    def events(self) -> tuple[Ev, ...]:
+        """The bare events."""
+        return tuple(each.event for each in self.recorded)
+
+    def __iter__(self) -> Iterator[Recorded[Ev]]:
+        """Go through the events in order."""
+        return iter(self.recorded)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.recorded)
+
+
+def rebuild(aggregate: Aggregate[S, Any, Ev], history: History[Ev]) -> S:
+    """Return the state that a history leads to.
+
+    Raises:
+        LogBroken: a version is missing, or there twice.
+    """
+    for expected, each in enumerate(history, 1):
+        if each.version != expected:
+            raise LogBroken(f"{aggregate.name} {history.aggregate_id}: version {each.version} follows {expected - 1}")
+    return aggregate.fold(history.events)
