@@ -106,7 +106,7 @@ class Client:
         """
         about = _metadata(command_id, expected_version, correlation_id, causation_id)
         topics = self._routes.of(command).topics
-        self._outcomes.follow(topics.outcomes)
+        self._outcomes.follow()
         answer = self._outcomes.expect(str(about.command_id))
         try:
             self._produce(command, about, _failing(answer))

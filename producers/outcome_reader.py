@@ -5,7 +5,7 @@ Promises: an outcome committed after `follow` returned is never missed; nothing 
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -28,33 +28,33 @@ class Answer(NamedTuple):
 
 
 class OutcomeReader:
-    """Follows outcomes topics from where they end when they are first followed."""
+    """Follows outcomes topics from where they end at the first `follow`."""
 
     def __init__(self, cluster: Cluster, codecs: Mapping[str, OutcomeCodec]) -> None:
-        """`codecs`: by outcomes topic. Nothing is read until a topic is followed."""
+        """`codecs`: by outcomes topic. Nothing is read until `follow`."""
         self._codecs = codecs
         self._waiting: dict[str, Future[Answer]] = {}
-        self._followed: set[str] = set()
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._consumer = Consumer(cluster.consumer(group_id="kafold-client"))
         self._thread = threading.Thread(target=self._run, name="kafold-outcomes", daemon=True)
 
-    def follow(self, topic: str) -> None:
-        """Follow a topic from its present end on. Blocks until its partitions' ends are known."""
+    def follow(self) -> None:
+        """Follow the topics from their present ends on, all at once: an end asked for later waits behind a fetch.
+
+        Blocks until the ends are known; the second time it does nothing.
+        """
         with self._lock:
-            if topic in self._followed:
+            if self._thread.is_alive():
                 return
-            partitions = self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
-            ends = []
-            for partition in partitions:
-                # The last stable offset: an outcome of a transaction that is still open comes after it.
-                _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
-                ends.append(TopicPartition(topic, partition, end))
-            self._consumer.incremental_assign(ends)
-            self._followed.add(topic)
-            if not self._thread.is_alive():
-                self._thread.start()
+            self._consumer.assign([end for topic in self._codecs for end in self._ends(topic)])
+            self._thread.start()
+
+    def _ends(self, topic: str) -> Iterator[TopicPartition]:
+        for partition in self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions:
+            # The last stable offset: an outcome of a transaction that is still open comes after it.
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+            yield TopicPartition(topic, partition, end)
 
     def expect(self, command_id: str) -> "Future[Answer]":
         """Return the future of a command's outcome. Call it before the command is sent."""
