@@ -1,0 +1,191 @@
+"""A proxy in front of the broker that holds, delays or cuts what a test chooses.
+
+A **fault** waits for the next request of one kind (an api key). A held request reaches the broker only when the test
+releases it; a held answer was carried out by the broker, but the client does not hear of it. A **cut** closes the
+client's connection at once, and still delivers what is held to the broker when it is released.
+
+Promises: clients that begin at the proxy stay with it, because its port replaces the broker's in the answers that name
+brokers (a port is four bytes there, so nothing moves); apart from faults every byte is passed on as it is.
+"""
+
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+LOOPBACK = "127.0.0.1"
+METADATA, FIND_COORDINATOR, ADD_OFFSETS_TO_TXN, END_TXN, TXN_OFFSET_COMMIT = 3, 10, 25, 26, 28
+_NAMES_BROKERS = frozenset({METADATA, FIND_COORDINATOR})
+_SIZE, _REQUEST, _CORRELATION = struct.Struct(">i"), struct.Struct(">hhi"), struct.Struct(">i")
+RELEASE_S_MAX = 60.0
+
+
+class At(Enum):
+    """Where a fault strikes."""
+
+    REQUEST = "before the broker has the request"
+    ANSWER = "after the broker carried it out, before the client hears of it"
+
+
+class Fault:
+    """Something that will happen to one request."""
+
+    def __init__(self, api_key: int, at: At, *, cut: bool) -> None:
+        """`cut`: whether the client's connection is closed; otherwise it waits until `release`."""
+        self.api_key, self.at, self.cut = api_key, at, cut
+        self.caught = threading.Event()
+        self.done = threading.Event()
+        self._released = threading.Event()
+
+    def release(self) -> None:
+        """Pass on what is held."""
+        self._released.set()
+
+    def strike(self, deliver: Callable[[], None], cut: Callable[[], None]) -> None:
+        """Hold what was caught until it is released, then deliver it."""
+        self.caught.set()
+        if self.cut:
+            cut()
+        self._released.wait(RELEASE_S_MAX)
+        with suppress(OSError):  # whom it is for may have gone
+            deliver()
+        self.done.set()
+
+
+class Proxy:
+    """Listens on a free port for as long as its `with` block runs."""
+
+    def __init__(self, broker: str) -> None:
+        """`broker`: its host:port, which must be what it advertises."""
+        host, _, port = broker.rpartition(":")
+        self.upstream = host, int(port)
+        self._listener = socket.create_server((LOOPBACK, 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+        self._links: list[Link] = []
+        self._thread = threading.Thread(target=self._accept, name="proxy", daemon=True)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients begin."""
+        return f"{LOOPBACK}:{self.port}"
+
+    def expect(self, api_key: int, at: At, *, cut: bool = False) -> Fault:
+        """Let a fault happen to the next request of this kind."""
+        fault = Fault(api_key, at, cut=cut)
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def take(self, api_key: int, at: At) -> Fault | None:
+        """Return the fault that is due for a request, which is then no longer expected."""
+        with self._lock:
+            found = next((each for each in self._faults if (each.api_key, each.at) == (api_key, at)), None)
+            if found is not None:
+                self._faults.remove(found)
+            return found
+
+    def cut_all(self) -> None:
+        """Close every connection."""
+        for link in list(self._links):
+            link.close()
+
+    def rewritten(self, answer: bytes) -> bytes:
+        """Return an answer in which the broker's port is this proxy's."""
+        host, port = self.upstream
+        name = host.encode()
+        return answer.replace(name + _SIZE.pack(port), name + _SIZE.pack(self.port))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut_all()
+        self._thread.join()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._links.append(Link(self, client))
+
+
+class Link:
+    """One client's connection, and the one to the broker that stands behind it."""
+
+    def __init__(self, proxy: Proxy, client: socket.socket) -> None:
+        self._proxy, self._client = proxy, client
+        self._broker = socket.create_connection(proxy.upstream)
+        for each in (client, self._broker):
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._asked: dict[int, int] = {}
+        for pump in (self._requests, self._answers):
+            threading.Thread(target=self._run, args=(pump,), name="proxy-link", daemon=True).start()
+
+    def close(self) -> None:
+        """Close both connections."""
+        self._close_client()
+        _close(self._broker)
+
+    def _close_client(self) -> None:
+        _close(self._client)
+
+    def _run(self, pump: Callable[[], None]) -> None:
+        with suppress(OSError):
+            pump()
+        self.close()
+
+    def _requests(self) -> None:
+        while frame := _frame(self._client):
+            api_key, _, correlation = _REQUEST.unpack_from(frame, _SIZE.size)
+            self._asked[correlation] = api_key
+            fault = self._proxy.take(api_key, At.REQUEST)
+            if fault is None:
+                self._broker.sendall(frame)
+            else:
+                fault.strike(partial(self._broker.sendall, frame), self._close_client)
+
+    def _answers(self) -> None:
+        while frame := _frame(self._broker):
+            (correlation,) = _CORRELATION.unpack_from(frame, _SIZE.size)
+            api_key = self._asked.pop(correlation)
+            answer = self._proxy.rewritten(frame) if api_key in _NAMES_BROKERS else frame
+            fault = self._proxy.take(api_key, At.ANSWER)
+            if fault is None:
+                self._client.sendall(answer)
+            else:
+                fault.strike(partial(self._client.sendall, answer), self._close_client)
+
+
+def _frame(source: socket.socket) -> bytes:
+    """Return the next frame with its size in front; empty: the connection has ended."""
+    size = _exactly(source, _SIZE.size)
+    return size + _exactly(source, _SIZE.unpack(size)[0]) if size else b""
+
+
+def _exactly(source: socket.socket, count: int) -> bytes:
+    data = bytearray()
+    while len(data) < count:
+        part = source.recv(count - len(data))
+        if not part:
+            return b""
+        data += part
+    return bytes(data)
+
+
+def _close(end: socket.socket) -> None:
+    with suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
+    end.close()
