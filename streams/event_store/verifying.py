@@ -132,10 +132,11 @@ def _recorded(
 def _until(consumer: Consumer, end: int) -> Iterator[Message]:
     """Yield the committed records before an offset."""
     while True:
-        records = consumer.consume(RECORDS, TIMEOUT_S)
-        if not records:
+        first = consumer.poll(TIMEOUT_S)
+        if first is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"no records for {TIMEOUT_S:g} s"))
-        for record in records:
+        # `consume` alone would wait out its time for a full batch.
+        for record in [first, *consumer.consume(RECORDS - 1, 0)]:
             error = record.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(error)
