@@ -1,9 +1,9 @@
 """An aggregate: the unit of consistency, and its decider.
 
-A **decider** is three pure functions. `initial` is the state before the first event; `decide(state, command)` returns the
-events that the command causes, or a `Rejected`; `evolve(state, event)` returns the next state. Two more are optional:
-`result(state_after, events)` is what an accepted command answers. None of them may look at a clock, make an id, or do I/O:
-they are called again when the log is read. (After Jérémie Chassaing's decider pattern.)
+A **decider** is three pure things. `initial` is the state before the first event; `decide(state, command)` returns the
+events that the command causes, or a `Rejected`; `evolve(state, event)` returns the next state. One more is optional:
+`result(state_after, events)` is what an accepted command answers. None of them may look at a clock, make an id, or do
+I/O: they are called again when the log is read. (After Jérémie Chassaing's decider pattern.)
 
 Promises: which commands and events an aggregate has is read off the functions' annotations, and a declaration that does
 not fit together is refused when it is made.
@@ -68,7 +68,8 @@ def _members(function: Callable[..., Any], position: int, base: type[Any]) -> tu
         hints = [hint for key, hint in get_type_hints(function).items() if key != "return"]
         members = flatten(hints[position])
     except (NameError, TypeError, IndexError) as error:
-        raise DefinitionError(f"{name} needs two annotated parameters, the second a {base.__name__}: {error}") from error
+        problem = f"{name} needs two annotated parameters, the second a {base.__name__}: {error}"
+        raise DefinitionError(problem) from error
     for member in members:
         if not (isinstance(member, type) and issubclass(member, base)):
             raise DefinitionError(f"{name}: {member!r} is not a {base.__name__}")

@@ -1,7 +1,7 @@
 """Command processing: the pure step from a command and what is known to a decision.
 
-The owner of a partition **knows** each aggregate's state and version, and the outcomes of the commands that it has seen.
-A **work** is what it has decided since its last commit, laid over that knowledge; it becomes knowledge only when its
+The owner of a partition **knows** each aggregate's state and version, and the outcomes of the commands it has seen. A
+**work** is what it has decided since its last commit, laid over that knowledge; it becomes knowledge only when its
 transaction has committed, and is forgotten when not. A **decision** is one command's outcome with its encoded events.
 
 Promises: deciding is deterministic, does no I/O, and changes nothing but the work; a command id that is known is
@@ -49,7 +49,7 @@ class Memory(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Decision:
-    """One command's outcome with its encoded events. The outcome's list of offsets is filled as the events are delivered."""
+    """One command's outcome with its encoded events; the outcome's offsets are filled in as these are delivered."""
 
     key: bytes
     outcome: Outcome
