@@ -11,13 +11,13 @@ from typing import Any
 import psycopg
 from confluent_kafka import Consumer, TopicPartition
 
+from schemas.position import Place
 from streams.kafka.config import Kafka
 from streams.kernel.application import Application
 from streams.postgres.checkpoints import position_of
 from streams.processor.processor import group_of
 
 TIMEOUT_S = 10.0
-Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,15 @@ _TOPIC = re.compile(
 )
 
 
+# A partition: its topic, and its number.
+Place = tuple[str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """`offsets`: by topic and partition, the next offset to read. `topic_ids`: each topic's UUID."""
 
-    offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    offsets: Mapping[Place, int] = field(default_factory=dict)
     topic_ids: Mapping[str, str] = field(default_factory=dict)
 
     def reached(self, goal: "Position") -> bool:
@@ -71,7 +75,7 @@ class Position:
         Raises:
             InvalidPosition: the text is not of that form.
         """
-        offsets: dict[tuple[str, int], int] = {}
+        offsets: dict[Place, int] = {}
         topic_ids: dict[str, str] = {}
         for part in filter(None, text.split(";")):
             match = _TOPIC.match(part)
@@ -84,7 +88,7 @@ class Position:
         return cls(offsets, {topic: uuid for topic, uuid in topic_ids.items() if uuid != "-"})
 
 
-def _offsets(topic: str, text: str) -> dict[tuple[str, int], int]:
+def _offsets(topic: str, text: str) -> dict[Place, int]:
     pairs = [pair.partition("=") for pair in text.split(",")]
     offsets = {(topic, int(partition)): int(offset) for partition, _, offset in pairs}
     if len(offsets) < len(pairs):

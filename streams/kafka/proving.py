@@ -12,6 +12,7 @@ from typing import Any
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from schemas.avro_foreign import full_name
+from schemas.position import Place
 from schemas.proof import Proof, Prover
 from schemas.written import written_record
 from streams.kafka.config import Kafka
@@ -21,8 +22,6 @@ from streams.kernel.application import Application
 BATCH = 10_000
 TIMEOUT_S = 10.0
 SILENT_POLLS_MAX = 6
-
-Place = tuple[str, int]
 
 
 def prove_topics(

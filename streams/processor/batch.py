@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from confluent_kafka import Message
 
 from schemas.dead_letters import DeadLetter
+from schemas.position import Place
 from streams.kernel.errors import WrongKey
 from streams.kernel.processing import FAILED, Decision, Work
 from streams.processor.lane import Lane, dead_letter
 from streams.processor.local_state import Remembered
 from streams.processor.memory import PartitionMemory
 from streams.processor.transactions import Transactions
-
-Place = tuple[str, int]
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from rocksdict import BlockBasedOptions, Options, Rdict, WriteBatch
 
+from schemas.position import Place
 from streams.kernel.processing import Known
 
 _LOG = logging.getLogger("kafold.processor")
@@ -27,8 +28,6 @@ _TIME = struct.Struct(">Q")
 _STAMP, _STATE, _OUTCOME, _BY_TIME = b"m", b"s", b"o", b"t"
 FORMAT = 1
 EXPIRED_MAX = 10_000
-
-Place = tuple[str, int]
 
 
 class Remembered(NamedTuple):

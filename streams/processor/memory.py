@@ -11,8 +11,9 @@ last write.
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
+from schemas.position import Place
 from streams.kernel.processing import Known, Work
-from streams.processor.local_state import LocalState, Place, Remembered
+from streams.processor.local_state import LocalState, Remembered
 
 V = TypeVar("V")
 GENERATION_MAX = 100_000

@@ -18,6 +18,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from schemas.position import Place
 from schemas.registry import SchemaIds
 from streams.kafka.config import Kafka
 from streams.kernel.application import Application
@@ -34,7 +35,6 @@ BATCH_COMMANDS_MAX = 5_000
 IDLE_S = 0.1
 DEDUPE_WINDOW_S = 7 * 24 * 3600
 SESSION_TIMEOUT_MS = 6_000
-Place = tuple[str, int]
 
 
 def group_of(application: Application) -> str:

@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from schemas.errors import DecodingError
 from schemas.outcomes import Status
+from schemas.position import Place
 from streams.kafka.config import Kafka
 from streams.kernel.errors import LogBroken
 from streams.kernel.remembering import remember
@@ -27,7 +28,6 @@ from streams.processor.memory import PartitionMemory
 _LOG = logging.getLogger("kafold.processor")
 SLICE_RECORDS = 5_000
 SLICE_S = 0.2
-Place = tuple[str, int]
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from schemas.position import Place
 from streams.kernel.folding import ParkedKeys
 from streams.postgres.checkpoints import JOURNAL, Reader, take
 from streams.postgres.connection import Cursor, connect, connect_to_fold
@@ -20,8 +21,6 @@ from streams.worker.lanes import Lanes, OnError
 from streams.worker.partition import Partition
 from streams.worker.settling import settle
 from streams.worker.source import Source
-
-Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
