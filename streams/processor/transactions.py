@@ -16,7 +16,14 @@ from streams.processor.coordinator_watch import INTERVAL_MS, CoordinatorWatch
 
 TRANSACTION_TIMEOUT_MS = 5_000
 CALL_TIMEOUT_S = 10.0
-_FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
+_FENCED = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.FENCED_INSTANCE_ID,
+    }
+)
 
 Headers = list[tuple[str, bytes | None]]
 
@@ -142,8 +149,12 @@ def _call(call: Callable[[], Any]) -> None:
 
 
 def _sorted(error: KafkaError) -> Exception:
-    """Return the platform's error for librdkafka's: fenced, to be aborted, or unknown."""
-    if error.code() in _FENCED or error.fatal():
+    """Return the platform's error for librdkafka's: fenced, to be aborted, or unknown.
+
+    That an error is fatal says that this producer is of no use any more, not that there is another one: with
+    INVALID_TXN_STATE, for example, a late EndTxn has ended the transaction, and how it ended is in the log.
+    """
+    if error.code() in _FENCED:
         return Fenced(f"another processor has this slot: {error.str()}")
     if error.txn_requires_abort():
         return TransactionAborted(error.str())
