@@ -20,6 +20,7 @@ from schemas.registry import SchemaIds
 from schemas.topics import AggregateTopics
 from streams.kernel.application import AnyAggregate, Application
 from streams.kernel.errors import WrongKey
+from streams.kernel.fingerprint import fingerprint
 from streams.kernel.processing import Processing
 
 
@@ -33,7 +34,7 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Lane:
-    """One aggregate type, ready to process."""
+    """One aggregate type, ready to process. `fingerprint`: of the code that folds it."""
 
     aggregate: AnyAggregate
     topics: AggregateTopics
@@ -41,6 +42,7 @@ class Lane:
     events: MessageCodec[Any, EventMetadata]
     outcomes: OutcomeCodec
     processing: Processing
+    fingerprint: str
 
     def read(self, record: Message) -> Asked | DeadLetter:
         """Return the command in a record, or the dead letter that it becomes."""
@@ -64,6 +66,7 @@ def lanes(application: Application, ids: SchemaIds, partitions: int) -> Iterator
             events,
             application.outcome_codec(aggregate, ids),
             Processing(aggregate, events, partitions),
+            fingerprint(aggregate, application.evolution),
         )
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from streams.kafka.config import Kafka
 from streams.kafka.topics import topic_ids
-from streams.kernel.fingerprint import fingerprint
 from streams.processor.lane import Lane
 from streams.processor.local_state import LocalState
 from streams.processor.memory import GENERATION_MAX, PartitionMemory
@@ -23,12 +22,11 @@ class Memories:
     """Opens and writes memories. `state`: the folder of this processor's local state."""
 
     def __init__(self, kafka: Kafka, lanes: Sequence[Lane], state: Path, dedupe_window_s: int) -> None:
-        """Look up the topics' UUIDs and the deciders' fingerprints."""
+        """Look up the topics' UUIDs."""
         self._state = state
         self._window_ms = dedupe_window_s * 1_000
         topics = [topic for lane in lanes for topic in (lane.topics.events, lane.topics.outcomes)]
         self._topic_ids = topic_ids(kafka, topics)
-        self._fingerprints = {lane.aggregate.name: fingerprint(lane.aggregate) for lane in lanes}
         self._written_s = time.monotonic()
         _LOG.info(
             "in memory at most %d aggregates and %d outcomes a partition, the rest in %s",
@@ -38,7 +36,7 @@ class Memories:
     def open(self, lane: Lane, partition: int) -> PartitionMemory:
         """Return the memory of a partition, as far as the local state has it."""
         stamp = {
-            "fingerprint": self._fingerprints[lane.aggregate.name],
+            "fingerprint": lane.fingerprint,
             "events": self._topic_ids[lane.topics.events],
             "outcomes": self._topic_ids[lane.topics.outcomes],
         }
