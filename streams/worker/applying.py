@@ -5,6 +5,7 @@ is done again; an event whose row the database refuses is found by halving the b
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import psycopg
@@ -24,22 +25,13 @@ from streams.kernel.folding import (
 )
 from streams.postgres import journal
 from streams.postgres.checkpoints import JOURNAL, Move, Reader, move
-from streams.postgres.connection import RETRIABLE, Connection, Cursor
+from streams.postgres.connection import Connection, Cursor
 from streams.postgres.parking import park, parked_keys
 from streams.worker.partition import Partition
+from streams.worker.pieces import Refusals, Refused, apply_in_pieces
 from streams.worker.source import RowReader, Source
 
-TRIES_MAX = 8
 JOURNAL_CODE = "journal"
-
-
-class Refused(Exception):
-    """The database refused a value of one reader's: park the event that made it. Handled here, by halving."""
-
-    def __init__(self, reader: Reader, cause: Exception) -> None:
-        """Remember whose value it was."""
-        super().__init__(str(cause).partition("\n")[0])
-        self.reader = reader
 
 
 class _Change(NamedTuple):
@@ -70,51 +62,13 @@ class Applier:
             psycopg.Error: the database cannot be used: exit; the supervisor starts a new worker.
         """
         batch = envelopes(source.decode, records)
-        self._apply(source, partition, batch)
+        apply_in_pieces(partial(self._transact, source, partition), batch)
 
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
 
-    def _apply(self, source: Source, partition: Partition, batch: Sequence[Envelope]) -> None:
-        try:
-            self._repeat(source, partition, batch, {})
-        except Refused as refused:
-            if len(batch) == 1:
-                self._single(source, partition, batch, refused)
-                return
-            middle = len(batch) // 2
-            self._apply(source, partition, batch[:middle])
-            self._apply(source, partition, batch[middle:])
-
-    def _single(self, source: Source, partition: Partition, batch: Sequence[Envelope], refused: Refused) -> None:
-        """Park the event for each reader whose value the database refuses."""
-        refusals = {refused.reader: refused}
-        while True:
-            try:
-                self._repeat(source, partition, batch, refusals)
-            except Refused as another:
-                if another.reader in refusals:
-                    raise
-                refusals[another.reader] = another
-            else:
-                return
-
-    def _repeat(
-        self, source: Source, partition: Partition, batch: Sequence[Envelope], refusals: dict[Reader, Refused]
-    ) -> None:
-        for attempt in range(1, TRIES_MAX + 1):
-            try:
-                self._transact(source, partition, batch, refusals)
-            except RETRIABLE:
-                if attempt == TRIES_MAX:
-                    raise
-            else:
-                return
-
-    def _transact(
-        self, source: Source, partition: Partition, batch: Sequence[Envelope], refusals: dict[Reader, Refused]
-    ) -> None:
+    def _transact(self, source: Source, partition: Partition, batch: Sequence[Envelope], refusals: Refusals) -> None:
         end = batch[-1].offset + 1
         moves = [Move(reader, at, end) for reader, at in partition.next.items() if at < end]
         changes: list[_Change] = []
