@@ -11,16 +11,43 @@ on; a batch that was folded in pieces gives the same rows as one that was folded
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from schemas.errors import DecodingError
 from schemas.messages import Event
 from schemas.metadata import EventMetadata
 from streams.kernel.errors import LogBroken
-from streams.kernel.projection import Projection, Row
+from streams.kernel.projection import Row
 
 RowT = TypeVar("RowT", bound=Row)
 Decode = Callable[[bytes], tuple[Event, EventMetadata]]
+
+
+class Foldable(Protocol[RowT]):
+    """What has rows by key that events change: a projection, or a process manager with its states."""
+
+    @property
+    def row(self) -> type[RowT]:
+        """The row model."""
+        ...
+
+    @property
+    def event_types(self) -> frozenset[type[Any]]:
+        """What it takes; everything else passes by."""
+        ...
+
+    def key_of(self, event: Any) -> Any:
+        """Return the key of the row that the event acts on."""
+        ...
+
+    def new_row(self, key: Any) -> RowT:
+        """Return the row before its first event."""
+        ...
+
+    @property
+    def project(self) -> Callable[[RowT, Any, Any], RowT | None]:
+        """The function from a row and an event to the row after it."""
+        ...
 
 
 class Envelope(NamedTuple):
@@ -85,7 +112,7 @@ def envelopes(decode: Decode, records: Iterable[Any]) -> list[Envelope]:
     return made
 
 
-def plan(projection: Projection[Any, Any], batch: Iterable[Envelope]) -> list[Step]:
+def plan(projection: Foldable[Any], batch: Iterable[Envelope]) -> list[Step]:
     """Return the steps of a projection, in order: the events of its types, and those that it may not pass over."""
     types, key_of = projection.event_types, projection.key_of
     steps: list[Step] = []
@@ -112,7 +139,7 @@ def first_versions(steps: Iterable[Step]) -> dict[Any, int]:
 
 
 def fold(
-    projection: Projection[RowT, Any], steps: Sequence[Step], known: Callable[[Any], RowT | None], parked: ParkedKeys
+    projection: Foldable[RowT], steps: Sequence[Step], known: Callable[[Any], RowT | None], parked: ParkedKeys
 ) -> Folded:
     """Return what the steps do. `known` gives the row before the batch; keys that get parked are added to `parked`."""
     rows: dict[Any, RowT | None] = {}
@@ -127,7 +154,7 @@ def fold(
                 continue
         before = rows[key] if key in rows else known(key)
         try:
-            after = project(new_row(key) if before is None else before, envelope.event, envelope.meta)  # type: ignore[arg-type]
+            after = project(new_row(key) if before is None else before, envelope.event, envelope.meta)
             if after is not None and type(after) is not row_type:
                 raise TypeError(f"project returned a {type(after).__name__}, not a {row_type.__name__} or None")  # noqa: TRY301
         except Exception as raised:  # noqa: BLE001  (whatever the application's function raises parks the key)

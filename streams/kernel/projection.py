@@ -10,7 +10,7 @@ row has one source partition and so one owner, or is shared by several and must 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Generic, TypeVar, cast, get_type_hints
+from typing import Any, Generic, Protocol, TypeVar, cast, get_type_hints
 
 from pydantic_core import PydanticUndefined
 
@@ -23,6 +23,29 @@ from streams.kernel.aggregate import Aggregate, flatten
 
 Ev = TypeVar("Ev", bound=Event)
 RowT = TypeVar("RowT", bound=Row)
+
+
+class Kept(Protocol):
+    """What has a table of its own with one row a key: a projection, or a process manager with its states."""
+
+    @property
+    def name(self) -> str:
+        """The name of its view."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """The version of its table."""
+        ...
+
+    @property
+    def row(self) -> type[Any]:
+        """The row model."""
+        ...
+
+    def new_row(self, key: Any) -> Any:
+        """Return the row of a key before its first event."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,8 +63,7 @@ class Projection(Generic[RowT, Ev]):
 
     def __post_init__(self) -> None:
         """Read the event types off `project`, and check the row model and the sources."""
-        if self.version < 1 or not self.name.isidentifier() or not self.name.islower():
-            raise DefinitionError(f"projection {self.name!r} v{self.version}: a lower-case name and a version from 1")
+        check_name("projection", self.name, self.version)
         hints = list(get_type_hints(self.project).values())
         events = frozenset(flatten(hints[1]))
         unsourced = events - {each for aggregate in self.of for each in aggregate.event_types}
@@ -49,8 +71,8 @@ class Projection(Generic[RowT, Ev]):
             names = ", ".join(sorted(each.__name__ for each in unsourced))
             raise DefinitionError(f"projection {self.name} folds {names}, which none of its aggregates has")
         object.__setattr__(self, "event_types", events)
-        _check_row(self.name, self.row)
-        object.__setattr__(self, "_blank", _blank(self.row))
+        check_row(f"projection {self.name}", self.row)
+        object.__setattr__(self, "_blank", blank(self.row))
 
     @property
     def on_aggregate_key(self) -> bool:
@@ -68,12 +90,18 @@ class Projection(Generic[RowT, Ev]):
 
     def new_row(self, key: Any) -> RowT:
         """Return the row before its first event."""
-        if self._blank is None:
-            return self.row(**{self.key_field: key})
-        return cast("RowT", construct(self.row, {self.key_field: key, **self._blank}))
+        return new_row(self.row, key, self._blank)
 
 
-def _blank(row: type[Row]) -> dict[str, Any] | None:
+def new_row(row: type[RowT], key: Any, shared: dict[str, Any] | None) -> RowT:
+    """Return the row of a key before its first event; `shared`: what `blank` returned for its model."""
+    key_field = next(iter(row.model_fields))
+    if shared is None:
+        return row(**{key_field: key})
+    return cast("RowT", construct(row, {key_field: key, **shared}))
+
+
+def blank(row: type[Row]) -> dict[str, Any] | None:
     """Return the defaults that new rows can share; None: pydantic has to make some anew for each row."""
     fields = list(row.model_fields.items())[1:]
     shared = {name: field.default for name, field in fields if field.default_factory is None}
@@ -81,16 +109,21 @@ def _blank(row: type[Row]) -> dict[str, Any] | None:
     return None if mutable else shared
 
 
-def _check_row(name: str, row: type[Row]) -> None:
+def check_name(kind: str, name: str, version: int) -> None:
+    """Check what is to be the name and version of a table."""
+    if version < 1 or not name.isidentifier() or not name.islower():
+        raise DefinitionError(f"{kind} {name!r} v{version}: a lower-case name and a version from 1")
+
+
+def check_row(what: str, row: type[Row]) -> None:
+    """Check that a row model has a key, and a default for everything else."""
     fields = row.model_fields
     if not fields:
-        raise DefinitionError(f"projection {name}: {row.__name__} has no fields; the first one is the key")
+        raise DefinitionError(f"{what}: {row.__name__} has no fields; the first one is the key")
     without = [
         field_name
         for field_name, field in list(fields.items())[1:]
         if field.default is PydanticUndefined and field.default_factory is None
     ]
     if without:
-        raise DefinitionError(
-            f"projection {name}: {row.__name__}.{without[0]} needs a default, for a row before its first event"
-        )
+        raise DefinitionError(f"{what}: {row.__name__}.{without[0]} needs a default, for a row before its first event")

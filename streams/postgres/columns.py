@@ -28,7 +28,7 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from schemas.values import construct
-from streams.kernel.projection import Projection, Row
+from streams.kernel.projection import Kept, Row
 
 Convert = Callable[[Any], Any]
 
@@ -101,7 +101,7 @@ class RowShape:
         return construct(self.row, fields)
 
 
-def row_shape(projection: Projection[Any, Any]) -> RowShape:
+def row_shape(projection: Kept) -> RowShape:
     """Return the columns of a projection's rows."""
     columns = tuple(_column(name, field) for name, field in projection.row.model_fields.items())
     return RowShape(projection.row, columns)

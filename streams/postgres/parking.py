@@ -8,13 +8,12 @@ twice.
 
 import hashlib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
 from streams.kernel.folding import ParkedKeys, Problem
-from streams.kernel.projection import Projection
 from streams.postgres.checkpoints import Reader
 from streams.postgres.columns import RowShape
 from streams.postgres.connection import Connection, Cursor
@@ -176,12 +175,12 @@ def park(
     )  # fmt: skip
 
 
-def code_of(projection: Projection[Any, Any]) -> str:
-    """Return a fingerprint of the projection's function, to tell which code met an event."""
+def code_of(function: Callable[..., Any]) -> str:
+    """Return a fingerprint of the application's function, to tell which code met an event."""
     try:
-        source = inspect.getsource(projection.project)
+        source = inspect.getsource(function)
     except OSError:
-        source = repr(projection.project.__code__.co_code)
+        source = repr(function.__code__.co_code)
     return hashlib.sha256(source.encode()).hexdigest()[:12]
 
 

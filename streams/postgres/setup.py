@@ -7,12 +7,11 @@ Promises: to prepare again changes nothing; two processes may prepare at once; t
 """
 
 import inspect
-from typing import Any
 
 from psycopg import sql
 
 from streams.kernel.application import Application
-from streams.kernel.projection import Projection
+from streams.kernel.projection import Kept
 from streams.postgres import journal
 from streams.postgres.columns import Column
 from streams.postgres.connection import Cursor, connect
@@ -123,7 +122,7 @@ def live_version(cursor: Cursor, application: str, projection: str) -> int | Non
     return row[0] if row else None
 
 
-def show(cursor: Cursor, application: str, projection: Projection[Any, Any]) -> None:
+def show(cursor: Cursor, application: str, projection: Kept) -> None:
     """Let the projection's view show this version."""
     table = table_of(application, projection)
     view = sql.Identifier(application, projection.name)
@@ -144,7 +143,7 @@ def _schema(cursor: Cursor, application: str) -> None:
     cursor.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(application), comment))
 
 
-def _projection(cursor: Cursor, application: str, projection: Projection[Any, Any]) -> None:
+def _projection(cursor: Cursor, application: str, projection: Kept) -> None:
     cursor.execute(
         "INSERT INTO kafold.projections (application, projection, version) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
         [application, projection.name, projection.version],

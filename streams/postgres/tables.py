@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg import sql
 
-from streams.kernel.projection import Projection, Row
+from streams.kernel.projection import Kept, Row
 from streams.postgres.columns import RowShape, row_shape
 from streams.postgres.connection import Cursor
 
@@ -21,7 +21,7 @@ from streams.postgres.connection import Cursor
 LOCK_TURNS_MAX = 100
 
 
-def table_name(projection: Projection[Any, Any]) -> str:
+def table_name(projection: Kept) -> str:
     """Return the name of a version's table, without its schema."""
     return f"{projection.name}_v{projection.version}"
 
@@ -30,7 +30,7 @@ def table_name(projection: Projection[Any, Any]) -> str:
 class Table:
     """The table of one version of a projection."""
 
-    projection: Projection[Any, Any]
+    projection: Kept
     shape: RowShape
     name: sql.Identifier
     staging: sql.Identifier
@@ -121,7 +121,7 @@ class Table:
         return sql.Identifier(self.shape.key.name)
 
 
-def table_of(application: str, projection: Projection[Any, Any]) -> Table:
+def table_of(application: str, projection: Kept) -> Table:
     """Return the table of a projection's version."""
     name = table_name(projection)
     return Table(projection, row_shape(projection), sql.Identifier(application, name), sql.Identifier("pg_temp", name))

@@ -1,4 +1,4 @@
-"""The Faust application of a worker: one agent that hands each batch to its lane.
+"""The Faust application of a worker: one agent a duty, which hands each batch to its lane.
 
 Faust gives membership, partition ownership, the agent and its buffers, supervision and the web server. Its offsets are
 not used (`acks=False`): the truth is the checkpoint that is written with the rows.
@@ -12,6 +12,7 @@ import faust
 
 from schemas.errors import DefinitionError
 from streams.kafka.config import Kafka
+from streams.worker.duty import Duty
 from streams.worker.options import WorkerOptions
 from streams.worker.reading import Reading
 
@@ -67,17 +68,24 @@ def build(application: str, kafka: Kafka, reading: Reading, data_dir: Path, opti
         stream_wait_empty=False,
     )
     app.reading = reading
-    topic = app.topic(*reading.sources, key_serializer="raw", value_serializer="raw", acks=False)
-
-    async def fold(stream: Any) -> None:
-        async for event in stream.events():
-            await reading.hand(event.value)
+    for duty in reading.duties:
+        _agent(app, reading, duty)
 
     async def give_back(*_arguments: Any, **_named: Any) -> None:
         await reading.give_back()
 
-    app.agent(topic, name="fold", concurrency=1)(fold)
     app.timer(REQUESTS_S)(reading.settle)
     app.timer(GARBAGE_S)(collect_garbage)
     app.on_partitions_revoked.connect(give_back)
     return app
+
+
+def _agent(app: WorkerApp, reading: Reading, duty: Duty) -> None:
+    """Let an agent do a duty."""
+
+    async def agent(stream: Any) -> None:
+        async for event in stream.events():
+            await reading.hand(duty, event.value)
+
+    topic = app.topic(*duty.readers, key_serializer="raw", value_serializer="raw", acks=False)
+    app.agent(topic, name=duty.name, concurrency=1)(agent)

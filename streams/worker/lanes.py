@@ -11,52 +11,62 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, Protocol, TypeVar
 
-from streams.worker.applying import Applier
 from streams.worker.partition import Partition
 
 DEPTH = 2
 OnError = Callable[[BaseException], None]
-Task = Callable[[Applier], None]
 
 
-class _Lane:
-    """One thread, made with its connection at the first batch."""
+class Closable(Protocol):
+    """Who does a lane's tasks."""
 
-    def __init__(self, number: int, make: Callable[[], Applier]) -> None:
+    def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+H = TypeVar("H", bound=Closable)
+
+
+class _Lane(Generic[H]):
+    """One thread; who does its tasks is made at the first one."""
+
+    def __init__(self, name: str, make: Callable[[], H]) -> None:
         self._make = make
-        self._applier: Applier | None = None
+        self._hand: H | None = None
         self.room = asyncio.Semaphore(DEPTH)
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{number}")
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self.busy_since: float | None = None
 
-    def work(self, partition: Partition, task: Task) -> None:
+    def work(self, partition: Partition, task: Callable[[H], None]) -> None:
         """Do one task, unless the partition was lost in the meantime."""
         if partition.lost:
             return
         self.busy_since = time.monotonic()
-        if self._applier is None:
-            self._applier = self._make()
-        task(self._applier)
+        if self._hand is None:
+            self._hand = self._make()
+        task(self._hand)
         self.busy_since = None
 
     def close(self) -> None:
         self.thread.shutdown(wait=True, cancel_futures=True)
-        if self._applier is not None:
-            self._applier.close()
+        if self._hand is not None:
+            self._hand.close()
 
 
-class Lanes:
+class Lanes(Generic[H]):
     """A fixed number of lanes."""
 
-    def __init__(self, count: int, make: Callable[[], Applier], on_error: OnError) -> None:
-        """Start nothing yet."""
-        self._lanes = [_Lane(number, make) for number in range(count)]
+    def __init__(self, name: str, count: int, make: Callable[[], H], on_error: OnError) -> None:
+        """Start nothing yet. `make` is called in each lane's thread."""
+        self._lanes = [_Lane(f"{name}-lane-{number}", make) for number in range(count)]
         self._on_error = on_error
         self._pending: set[asyncio.Future[None]] = set()
         self._failed = threading.Event()
 
-    async def put(self, partition: Partition, task: Task) -> None:
+    async def put(self, partition: Partition, task: Callable[[H], None]) -> None:
         """Have something done to a partition, after what was put before, when there is room for it."""
         lane = self._lanes[partition.number % len(self._lanes)]
         await lane.room.acquire()
@@ -82,7 +92,7 @@ class Lanes:
         for lane in self._lanes:
             lane.close()
 
-    def _done(self, lane: _Lane, done: "asyncio.Future[None]") -> None:
+    def _done(self, lane: _Lane[H], done: "asyncio.Future[None]") -> None:
         self._pending.discard(done)
         lane.room.release()
         if not done.cancelled() and (error := done.exception()) is not None and not self._failed.is_set():

@@ -17,6 +17,7 @@ from streams.kafka.topics import topic_ids
 from streams.kernel.application import Application
 from streams.postgres.setup import prepare
 from streams.worker.app import WorkerApp, build
+from streams.worker.applying import folding
 from streams.worker.options import WorkerOptions
 from streams.worker.reading import Reading
 from streams.worker.source import sources
@@ -47,7 +48,8 @@ def run(
     # through the remembered rows, took a third of the time. `streams/worker/app.py` collects now and then.
     gc.disable()
     worker = _Worker(loop, options)
-    reading = Reading(dsn, reads, topic_ids(kafka, reads), options.lanes, worker.fail)
+    duties = [folding(application.name, reads, dsn, options.lanes, worker.fail)]
+    reading = Reading(dsn, application.name, duties, topic_ids(kafka, reads))
     worker.work(build(application.name, kafka, reading, data_dir, options), reading)
 
 
@@ -69,7 +71,7 @@ class _Worker:
 
     def work(self, app: WorkerApp, reading: Reading) -> None:
         """Run the Faust application until something stops it."""
-        watchdog = Watchdog(self._options, lambda: time.monotonic() - reading.turned_at, reading.lanes.busy_s)
+        watchdog = Watchdog(self._options, lambda: time.monotonic() - reading.turned_at, reading.busy_s)
         for number in (signal.SIGINT, signal.SIGTERM):
             self._loop.add_signal_handler(number, self._stop.set)
         watchdog.start()
@@ -91,4 +93,4 @@ class _Worker:
         watchdog.stopping()
         await reading.give_back()
         await app.stop()
-        reading.lanes.close()
+        reading.close()

@@ -15,7 +15,7 @@ from streams.postgres import journal
 from streams.postgres.checkpoints import JOURNAL, Move, move
 from streams.postgres.connection import Connection, Cursor
 from streams.postgres.parking import ParkedKey, Request, TakenOut, park, parked_keys, requested_keys, take_out
-from streams.worker.applying import JOURNAL_CODE, heads_before, sort_out
+from streams.worker.journaling import JOURNAL_CODE, heads_before, sort_out
 from streams.worker.partition import Partition
 from streams.worker.source import RowReader, Source
 
@@ -41,10 +41,12 @@ def settle(connection: Connection, source: Source, partition: Partition) -> None
         if not move(cursor, source.application, *place, partition.topic_id, still):
             raise Fenced(f"another worker owns partition {partition.number} of {partition.topic} now")
         for key in requested_keys(cursor, source.application, *place):
+            if key.reader != JOURNAL and key.reader not in readers:
+                continue  # a process manager's, or a version's that is not run any more
             taken = take_out(cursor, source.application, key)
             if key.reader == JOURNAL:
                 _settle_journal(cursor, source, partition, taken)
-            elif key.reader in readers:
+            else:
                 kept = [each for each in taken if each.request != Request.DISCARD.value]
                 _settle_rows(cursor, source, partition, readers[key.reader], key, kept)
         parked = {JOURNAL: parked_keys(cursor, source.application, JOURNAL, None)}
@@ -57,10 +59,10 @@ def _settle_rows(
     cursor: Cursor, source: Source, partition: Partition, each: RowReader, key: ParkedKey, taken: Sequence[TakenOut]
 ) -> None:
     batch = _decoded(source, taken)
-    steps = plan(each.table.projection, batch)
+    steps = plan(each.projection, batch)
     rows, made = each.table.lock(cursor, first_versions(steps))
     others = parked_keys(cursor, source.application, each.reader, each.table.shape)
-    folded = fold(each.table.projection, steps, rows.get, others)
+    folded = fold(each.projection, steps, rows.get, others)
     each.table.write(cursor, dict.fromkeys(made) | folded.rows)
     for row_key in first_versions(steps):
         partition.rows[each.reader].discard(row_key)

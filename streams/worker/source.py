@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from schemas.registry import SchemaIds
-from streams.kernel.application import AnyAggregate, Application
+from streams.kernel.application import AnyAggregate, AnyProjection, Application
 from streams.kernel.folding import Decode
 from streams.postgres.checkpoints import JOURNAL, Reader
 from streams.postgres.parking import code_of
@@ -16,12 +16,19 @@ from streams.postgres.tables import Table, table_of
 
 
 @dataclass(frozen=True, slots=True)
-class RowReader:
-    """A projection as a reader: its name in the books, its table, and the fingerprint of its code."""
+class TableReader:
+    """A reader with a table: its name in the books, and the fingerprint of its code."""
 
     reader: Reader
     table: Table
     code: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowReader(TableReader):
+    """A projection as a reader."""
+
+    projection: AnyProjection
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ def _source(application: Application, aggregate: AnyAggregate, ids: SchemaIds) -
         application.topics(aggregate).events,
         application.event_codec(aggregate, ids).decode,
         [
-            RowReader(Reader(each.name, each.version), table_of(application.name, each), code_of(each))
+            RowReader(Reader(each.name, each.version), table_of(application.name, each), code_of(each.project), each)
             for each in projections
         ],
     )

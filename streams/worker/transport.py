@@ -78,13 +78,13 @@ class Consumer(driver.Consumer):
 
     async def _hand(self, owned: dict[tuple[str, int], Any], tp: Any, fetched: list[Any]) -> None:
         """Give one partition's records to Faust as one message, whose value is the batch."""
-        partition = owned.get((tp.topic, tp.partition))
-        if partition is None or not fetched:
+        held = owned.get((tp.topic, tp.partition))
+        if held is None or not fetched:
             return
         last = fetched[-1]
         message = ConsumerMessage(
             tp.topic, tp.partition, last.offset, time.time(), last.timestamp_type, [], None,
-            cast("bytes", Batch(partition, fetched)), None, 0, 0, TP(tp.topic, tp.partition),
+            cast("bytes", Batch(held, fetched)), None, 0, 0, TP(tp.topic, tp.partition),
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
         await self.wait_first(self.callback(message), self.suspend_flow.wait())

@@ -1,0 +1,51 @@
+"""A duty: what one agent of the worker does with the topics that it reads, each partition in a lane.
+
+The worker folds (rows and journal), and it reacts (process managers). Both own the same partitions, each with lanes and
+checkpoints of its own, so that one never waits for the other.
+
+Promises: a duty is told everything of a partition in order, and nothing of one that was lost.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from streams.kernel.folding import ParkedKeys
+from streams.postgres.checkpoints import Reader
+from streams.postgres.connection import Cursor
+from streams.worker.lanes import Lanes
+from streams.worker.partition import Partition
+
+
+class Hand(Protocol):
+    """Who does the work in a lane, on a connection of its own."""
+
+    def apply(self, partition: Partition, records: Sequence[Any]) -> None:
+        """Take the next records of a partition."""
+        ...
+
+    def settle(self, partition: Partition) -> None:
+        """Carry out what is asked of a partition's parked events, and what was left undone."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+@dataclass(frozen=True)
+class Duty:
+    """`readers`: by topic, who has a checkpoint there. `parked`: what a new owner of a partition must know of them."""
+
+    name: str
+    readers: Mapping[str, Sequence[Reader]]
+    lanes: Lanes[Hand]
+    parked: Callable[[Cursor, str], dict[Reader, ParkedKeys]]
+
+    async def hand(self, partition: Partition, records: Sequence[Any]) -> None:
+        """Have records applied, when there is room in the partition's lane."""
+        await self.lanes.put(partition, lambda hand: hand.apply(partition, records))
+
+    async def settle(self, partition: Partition) -> None:
+        """Have a partition settled."""
+        await self.lanes.put(partition, lambda hand: hand.settle(partition))
