@@ -116,13 +116,14 @@ def _facts(each: Recorded[Any]) -> dict[str, Any]:
 
 def _verdict(found: Verified) -> dict[str, Any]:
     difference = None if found.difference is None else found.difference._asdict()
-    return {"topic": found.topic, "events": found.events, "parked": found.parked, "difference": difference}
+    return {**found._asdict(), "difference": difference}
 
 
 def _line(found: Verified) -> str:
     from rich.markup import escape
 
     parked = f", [yellow]{found.parked:,} parked[/yellow]" if found.parked else ""
+    parked += f", [yellow]the journal is behind by {found.behind:,}[/yellow]" if found.behind else ""
     if found.difference is None:
         return f"[green]✓[/green] {found.topic}: {found.events:,} events, the same in both{parked}"
     place = f"partition {found.difference.partition}, offset {found.difference.offset}"

@@ -1,13 +1,21 @@
-"""Comparing: two streams of the same events, each in the order of partition and offset, side by side.
+"""Comparing: two copies of the same events, first by tallies, then, where these differ, side by side.
 
-Promises: pure, and lazy: it holds one event of each stream; the first difference is named by its place and by what is
-wrong with it.
+A **tally** counts the events of each stretch of 10,000 offsets of a partition and adds up their hashes, in whatever
+order they come; so two copies are compared without sorting either. The hash is Python's own: 64 bits over every field,
+with a key that each process draws anew.
+
+Promises: pure, and lazy: a tally holds three numbers a stretch, side by side one event of each stream; the first
+difference is named by its place and by what is wrong with it.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 Place = tuple[int, int]  # partition, offset
+Stretch = tuple[int, int]  # partition, number of the stretch
+
+STRETCH_OFFSETS = 10_000
 
 
 class Entry(NamedTuple):
@@ -35,6 +43,44 @@ class Difference(NamedTuple):
     partition: int
     offset: int
     what: str
+
+
+@dataclass
+class Tally:
+    """How many events there are in each stretch, and the sum of their hashes."""
+
+    counts: dict[Stretch, int] = field(default_factory=dict)
+    sums: dict[Stretch, int] = field(default_factory=dict)
+
+    def add(self, entry: Entry) -> None:
+        """Count one event."""
+        stretch = entry.partition, entry.offset // STRETCH_OFFSETS
+        self.counts[stretch] = self.counts.get(stretch, 0) + 1
+        self.sums[stretch] = self.sums.get(stretch, 0) + hash(entry)
+
+    def differing(self, other: "Tally") -> list[Stretch]:
+        """Return, in order, the stretches whose events are not the same."""
+        stretches = sorted(self.counts.keys() | other.counts.keys())
+        return [each for each in stretches if self.of(each) != other.of(each)]
+
+    def before(self, stretch: Stretch) -> int:
+        """Return how many events lie in the stretches before one."""
+        return sum(count for each, count in self.counts.items() if each < stretch)
+
+    @property
+    def events(self) -> int:
+        """All of them."""
+        return sum(self.counts.values())
+
+    def of(self, stretch: Stretch) -> tuple[int | None, int | None]:
+        """Return the two numbers of a stretch; None: it has no events."""
+        return self.counts.get(stretch), self.sums.get(stretch)
+
+
+def offsets_of(stretch: Stretch) -> tuple[int, int]:
+    """Return the first offset of a stretch, and the one behind its last."""
+    _, number = stretch
+    return number * STRETCH_OFFSETS, (number + 1) * STRETCH_OFFSETS
 
 
 def first_difference(

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from psycopg_pool import ConnectionPool
-
 from schemas.appending import AppendEvents, AppendProblem
 from schemas.command_bus import CommandBus
 from schemas.errors import DecodingError, DefinitionError
@@ -24,31 +22,19 @@ from schemas.outcomes import Accepted, Rejected
 from schemas.position import Position
 from schemas.registry import SchemaIds
 from streams.event_store.history import History, Recorded
+from streams.event_store.reading import ALL, Found, JournalReader
 from streams.kernel.aggregate import Aggregate, State
 from streams.kernel.application import Application
-from streams.kernel.errors import ParkedHistory, Stale
+from streams.kernel.errors import ParkedHistory
 from streams.kernel.partitioner import partition_of
-from streams.postgres import journal
-from streams.postgres.checkpoints import JOURNAL, Reached, wait_on
-from streams.postgres.connection import Connection
 
 S = TypeVar("S", bound=State)
 C = TypeVar("C", bound=Command[Any, Any])
 Ev = TypeVar("Ev", bound=Event)
 WAIT_S = 5.0
-CONNECTIONS_MAX = 4
 
 # What a sender writes where the owner gives the metadata.
 _BLANK = EventMetadata("", "", "", "", 0, 0)
-
-_STATE = """
-SELECT c.next, c.topic_id, EXISTS (
-    SELECT FROM kafold.parked p
-    WHERE p.application = c.application AND p.projection = c.projection AND p.version = c.version
-        AND p.topic = c.topic AND p.message_key = %s AND p.key = %s
-) FROM kafold.checkpoints c
-WHERE c.application = %s AND c.projection = %s AND c.version = %s AND c.topic = %s AND c.partition = %s
-"""
 
 
 class EventStore(Generic[S, C, Ev]):
@@ -65,20 +51,12 @@ class EventStore(Generic[S, C, Ev]):
         commands: CommandBus | None = None,
     ) -> None:
         """`partitions`: of the application's topics. `commands`: the way to the owners, which `append` needs."""
-        self._application = application.name
         self._aggregate = aggregate
         self._topic = application.topics(aggregate).events
         self._codec = application.event_codec(aggregate, ids)
         self._partitions = partitions
         self._commands = commands
-        self._pool: ConnectionPool[Connection] = ConnectionPool(
-            dsn,
-            min_size=1,
-            max_size=CONNECTIONS_MAX,
-            kwargs={"autocommit": True, "application_name": "kafold event store"},
-            check=ConnectionPool.check_connection,
-            open=True,
-        )
+        self._journal = JournalReader(dsn, application.name, self._topic)
 
     def load(
         self, aggregate_id: str, upto: int | None = None, at_least: Position | None = None, timeout_s: float = WAIT_S
@@ -94,20 +72,14 @@ class EventStore(Generic[S, C, Ev]):
             ParkedHistory: an event of the aggregate could not be taken into the journal.
             Stale: the journal has not come to `at_least` in time.
         """
-        partition = partition_of(aggregate_id.encode(), self._partitions)
-        with self._pool.connection() as connection:
-            if at_least is not None:
-                self._wait(connection, self._share(at_least, partition), timeout_s)
-            # Asked for before the events are: they are never older than the position says.
-            position, parked = self._state(connection, aggregate_id, partition)
-            last = journal.ALL if upto is None else upto
-            entries = journal.load(connection, self._topic, aggregate_id, upto=last)
-        if parked and (upto is None or len(entries) < upto):
+        found = self._found(aggregate_id, ALL if upto is None else upto, at_least, timeout_s)
+        have = len(found.bodies)
+        if found.is_parked and (upto is None or have < upto):
             raise ParkedHistory(
-                f"{self._aggregate.name} {aggregate_id}: an event after version {len(entries)} is parked in the "
-                f"journal of {self._topic}; mend its cause and retry it, or ask for the versions up to {len(entries)}"
+                f"{self._aggregate.name} {aggregate_id}: an event after version {have} is parked in the "
+                f"journal of {self._topic}; mend its cause and retry it, or ask for the versions up to {have}"
             )
-        return History(aggregate_id, tuple(map(self._recorded, entries)), position)
+        return History(aggregate_id, self._recorded(found), found.position)
 
     def append(
         self,
@@ -131,7 +103,7 @@ class EventStore(Generic[S, C, Ev]):
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.close()
+        self._journal.close()
 
     def __enter__(self) -> Self:
         """Return the store; it is closed at the end of the `with`."""
@@ -143,31 +115,22 @@ class EventStore(Generic[S, C, Ev]):
         """Close the connections."""
         self.close()
 
-    def _share(self, position: Position, partition: int) -> Position:
-        """Return what a position says of the one partition that matters here."""
-        offset = position.offsets.get((self._topic, partition))
-        return Position({} if offset is None else {(self._topic, partition): offset}, position.topic_ids).only(
-            [self._topic]
-        )
+    def _found(self, aggregate_id: str, upto: int, at_least: Position | None, timeout_s: float) -> Found:
+        partition = partition_of(aggregate_id.encode(), self._partitions)
+        # Of the whole position only the aggregate's own partition matters.
+        offset = None if at_least is None else at_least.offsets.get((self._topic, partition))
+        if at_least is None or offset is None:
+            return self._journal.read(aggregate_id, partition, upto)
+        topic_id = at_least.topic_ids.get(self._topic)
+        return self._journal.read_at_least(aggregate_id, partition, upto, offset, topic_id, timeout_s)
 
-    def _wait(self, connection: Connection, goal: Position, timeout_s: float) -> None:
-        waited = wait_on(connection, self._application, JOURNAL.name, goal, timeout_s)
-        if waited.reached is not Reached.YES:
-            raise Stale(f"the journal of {self._topic}", waited.position.only([self._topic]), goal)
-
-    def _state(self, connection: Connection, aggregate_id: str, partition: int) -> tuple[Position, bool]:
-        """Return how far the journal is with the aggregate's partition, and whether the aggregate is parked there."""
-        parameters = [aggregate_id.encode(), aggregate_id, self._application, *JOURNAL, self._topic, partition]
-        found = connection.execute(_STATE, parameters).fetchone()
-        if found is None:
-            return Position(), False
-        offset, topic_id, parked = found
-        return Position({(self._topic, partition): offset}, {self._topic: topic_id}), parked
-
-    def _recorded(self, entry: journal.Entry) -> Recorded[Ev]:
+    def _recorded(self, found: Found) -> tuple[Recorded[Ev], ...]:
+        decode, recorded = self._codec.decode, list[Recorded[Ev]]()
         try:
-            event, metadata = self._codec.decode(entry.data)
+            for offset, data in zip(found.offsets, found.bodies, strict=True):
+                recorded.append(Recorded(*decode(data), offset))
         except DecodingError as error:
-            place = f"{self._topic} {entry.partition}@{entry.offset} (version {entry.version})"
+            at = len(recorded)
+            place = f"{self._topic} version {at + 1} (offset {found.offsets[at]})"
             raise type(error)(f"{place}: {error}") from error
-        return Recorded(event, metadata, entry.offset)
+        return tuple(recorded)

@@ -8,12 +8,11 @@ newest; versions are 1..n without a gap, or the writer stops.
 
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
 
 from psycopg import sql
 
 from streams.kernel.folding import Envelope
-from streams.postgres.connection import Connection, Cursor
+from streams.postgres.connection import Cursor
 
 _CREATE = """
 CREATE TABLE IF NOT EXISTS {} (
@@ -35,20 +34,6 @@ _HEADS = """
 SELECT wanted.id, head.version FROM unnest(%s::text[]) AS wanted (id),
     LATERAL (SELECT version FROM {} WHERE id = wanted.id ORDER BY version DESC LIMIT 1) AS head
 """
-
-_LOAD = """
-SELECT version, partition, "offset", data FROM {} WHERE id = %s AND version > %s AND version <= %s ORDER BY version
-"""
-ALL = 2**63 - 1
-
-
-class Entry(NamedTuple):
-    """One event in the journal."""
-
-    version: int
-    partition: int
-    offset: int
-    data: bytes
 
 
 def table(topic: str) -> sql.Identifier:
@@ -76,9 +61,3 @@ def heads(cursor: Cursor, topic: str, keys: Sequence[bytes]) -> dict[bytes, int]
     """Return the versions of those aggregates that the journal knows, by message key."""
     found = cursor.execute(sql.SQL(_HEADS).format(table(topic)), [[key.decode() for key in keys]])
     return {key.encode(): version for key, version in found}
-
-
-def load(connection: Connection, topic: str, aggregate_id: str, after: int = 0, upto: int = ALL) -> list[Entry]:
-    """Return an aggregate's events in version order, those with `after < version <= upto`."""
-    rows: Any = connection.execute(sql.SQL(_LOAD).format(table(topic)), [aggregate_id, after, upto], binary=True)
-    return [Entry(*row) for row in rows]

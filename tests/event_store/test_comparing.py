@@ -1,11 +1,12 @@
 """Comparing two streams: equal ones have no difference, and of unequal ones the very first is named."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterable, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.event_store.comparing import Entry, first_difference, side_by_side
+from streams.event_store.comparing import STRETCH_OFFSETS, Entry, Tally, first_difference, offsets_of, side_by_side
 
 ENTRIES = st.lists(
     st.builds(
@@ -38,3 +39,30 @@ def test_the_first_difference_is_the_first_place_that_is_not_the_same(
     found = first_difference(iter(topic), iter(journal), parked, same.append)
     assert (found and (found.partition, found.offset)) == (different[0] if different else None)
     assert same == [each for each in journal if not different or each.place < different[0]]
+
+
+def tally_of(entries: Iterable[Entry]) -> Tally:
+    tally = Tally()
+    for each in entries:
+        tally.add(each)
+    return tally
+
+
+@given(ENTRIES, ENTRIES, st.randoms())
+def test_tallies_differ_where_events_do_in_whatever_order_they_come(
+    one: list[Entry], two: list[Entry], order: random.Random
+) -> None:
+    far = [[each._replace(offset=each.offset * STRETCH_OFFSETS // 3) for each in some] for some in (one, two)]
+    shuffled = order.sample(far[0], len(far[0]))
+    stretches = {(each.partition, each.offset // STRETCH_OFFSETS) for each in (*far[0], *far[1])}
+    expected = []
+    for partition, number in sorted(stretches):
+        first, last = offsets_of((partition, number))
+        parts = [[each for each in some if each.partition == partition and first <= each.offset < last] for some in far]
+        if parts[0] != parts[1]:
+            expected.append((partition, number))
+    assert tally_of(shuffled).differing(tally_of(far[1])) == expected
+    assert tally_of(far[0]).events == len(one)
+    for stretch in stretches:
+        before = [each for each in far[0] if (each.partition, each.offset // STRETCH_OFFSETS) < stretch]
+        assert tally_of(far[0]).before(stretch) == len(before)

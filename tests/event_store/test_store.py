@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TypeAlias
 
+import psycopg
 import pytest
 
 from producers.bus import KafkaCommandBus
@@ -120,6 +121,24 @@ def test_an_incomplete_history_is_refused(world: World, workers: Workers, open_s
     with pytest.raises(ParkedHistory):
         store.load("ada", upto=2)
     assert store.load("bob").version == 0
+
+
+def test_connections_that_died_while_idle_are_not_the_readers_trouble(
+    world: World, workers: Workers, open_store: Callable[..., Accounts]
+) -> None:
+    world.writer().burst([HISTORY[0]])
+    workers.start("a")
+    workers.until(world.caught_up)
+    store = open_store()
+    with ThreadPoolExecutor(4) as readers:  # so that the pool has several connections
+        list(readers.map(store.load, ["ada"] * 200))
+    with psycopg.connect(world.dsn, autocommit=True) as admin:
+        killed = admin.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE application_name = 'kafold event store' AND datname = current_database()"
+        ).fetchall()
+    assert killed
+    assert store.load("ada").events == HISTORY[:1]
 
 
 def test_a_history_rebuilds_the_state_and_a_gap_is_refused() -> None:

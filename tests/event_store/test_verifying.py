@@ -18,15 +18,15 @@ def verified(world: World) -> Verified:
     return verify(world.application, account, world.kafka, world.dsn, world.ids)
 
 
-def change(world: World, statement: str) -> None:
+def change(world: World, statement: str, *values: int) -> None:
     """Change the journal behind everybody's back."""
     with psycopg.connect(world.dsn) as connection:
-        done = connection.execute(sql.SQL(statement).format(journal=sql.Identifier("kafold", world.topic)))
+        done = connection.execute(sql.SQL(statement).format(journal=sql.Identifier("kafold", world.topic)), values)
         assert done.rowcount >= 1
 
 
 def test_what_the_worker_wrote_is_the_topic_event_by_event(world: World, workers: Workers) -> None:
-    assert verified(world) == Verified(world.topic, 0, 0, None)
+    assert verified(world) == Verified(world.topic, 0, 0, 0, None)
     writer = world.writer()
     writer.burst(purchases(random.Random(1), EVENTS, 300, world.versions))
     writer.burst(purchases(random.Random(2), 100, 300, world.versions), abort=True)
@@ -36,10 +36,36 @@ def test_what_the_worker_wrote_is_the_topic_event_by_event(world: World, workers
 
     told: list[tuple[int, int]] = []
     found = verify(world.application, account, world.kafka, world.dsn, world.ids, lambda *each: told.append(each))
-    assert found == Verified(world.topic, EVENTS, 1, None)
-    assert len(told) == EVENTS // 5_000
+    assert found == Verified(world.topic, EVENTS, 1, 0, None)
+    assert len(told) == 2 * EVENTS // 5_000
     assert told == sorted(told)
     assert all(0 < done <= total for done, total in told)
+
+
+def test_a_journal_that_is_behind_is_no_journal_that_differs(world: World, workers: Workers) -> None:
+    writer = world.writer()
+    writer.burst(purchases(random.Random(1), 500, 30, world.versions))
+    workers.start("a")
+    workers.until(world.caught_up)
+    workers.kill("a")
+    writer.burst(purchases(random.Random(2), 70, 30, world.versions))
+    writer.burst(purchases(random.Random(3), 50, 30, world.versions), abort=True)
+    assert verified(world) == Verified(world.topic, 500, 0, 70, None)
+
+
+def test_of_several_differences_the_first_one_is_named(world: World, workers: Workers) -> None:
+    world.writer().burst(purchases(random.Random(1), EVENTS, 300, world.versions))
+    workers.start("a")
+    workers.until(world.caught_up)
+    workers.kill("a")
+    first, last = min(world.ends), max(world.ends)
+    for place, offset in ((last, world.ends[last] - 2), (first, world.ends[first] - 2)):
+        change(world, """UPDATE {journal} SET data = '!' WHERE partition = %s AND "offset" = %s""", place[1], offset)
+    found = verified(world)
+    assert found.difference is not None
+    assert (found.difference.partition, found.difference.offset) == (first[1], world.ends[first] - 2)
+    assert found.events == world.ends[first] - 2
+    assert "are not those of the topic (1 and" in found.difference.what
 
 
 def test_the_first_difference_is_named(world: World, workers: Workers) -> None:

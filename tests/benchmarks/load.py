@@ -1,0 +1,115 @@
+"""`load`: a 100-event aggregate out of a million events, and out of ten million, decoded into typed events.
+
+Its peer `eventsourcing` loads the typed events of an aggregate of 100 events out of a million, on the same PostgreSQL,
+in alternation. Neither folds them into a state. Each run loads other aggregates, at random.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+
+from infra.engines import Endpoints
+from streams.domain.shop.accounts import account
+from streams.event_store.reading import JournalReader
+from streams.kernel.partitioner import partition_of
+from tests.benchmarks.eventsourcing_loop import FilledPeer
+from tests.benchmarks.journal_loop import EVENTS_EACH, PARTITIONS, FilledJournal
+from tests.benchmarks.measuring import alternating, engines_for_benchmarks, percentile, report, say, summary
+
+EVENTS = 1_000_000
+TIMES = 10
+LOADS = 400
+WARM_UP = 20
+
+
+class Measured:
+    """One way of loading: its latencies over all runs, and the median of each run."""
+
+    def __init__(self, load: Callable[[str], object], keys: list[str]) -> None:
+        """Load nothing yet."""
+        self.load, self.keys = load, keys
+        self.taken_s: list[float] = []
+        self._chosen = random.Random(1)
+
+    def run(self) -> float:
+        """Do one run, and return its median in milliseconds."""
+        for key in self._chosen.sample(self.keys, WARM_UP):
+            self.load(key)
+        taken = [self._seconds(key) for key in self._chosen.sample(self.keys, LOADS)]
+        self.taken_s += taken
+        return percentile(taken, 0.5) * 1e3
+
+    def p99_ms(self) -> float:
+        """Return the 99th percentile of all runs."""
+        return percentile(self.taken_s, 0.99) * 1e3
+
+    def _seconds(self, key: str) -> float:
+        started = time.perf_counter()
+        self.load(key)
+        return time.perf_counter() - started
+
+
+def checked(load: Callable[[str], object], key: str) -> None:
+    """Refuse to measure what does not load a hundred events."""
+    count = len(load(key))  # type: ignore[arg-type]
+    if count != EVENTS_EACH:
+        raise RuntimeError(f"{key} has {count} events, not {EVENTS_EACH}")
+
+
+def decoding(journal: FilledJournal, reader: JournalReader) -> Callable[[str], object]:
+    """Return what decodes an aggregate's events, read once and for all: the events are as good as any others."""
+    key = journal.keys[0]
+    decode = journal.application.event_codec(account, journal.ids).decode
+    found = reader.read(key, partition_of(key.encode(), PARTITIONS)).bodies
+    return lambda _key: [decode(data) for data in found]
+
+
+def main(as_json: bool) -> None:
+    """Measure all of it on fresh engines."""
+    with engines_for_benchmarks() as endpoints:
+        report(measured(endpoints), as_json)
+
+
+def measured(endpoints: Endpoints) -> dict[str, object]:
+    """Fill the databases, measure, and return the figures."""
+    say(f"filling {EVENTS:,} events of the peer")
+    peer = FilledPeer(endpoints.dsn, EVENTS // EVENTS_EACH)
+    say(f"filling {EVENTS:,} events")
+    journal = FilledJournal(endpoints, EVENTS // EVENTS_EACH)
+    say(f"filling {EVENTS * TIMES:,} events")
+    large = FilledJournal(endpoints, EVENTS * TIMES // EVENTS_EACH)
+    with journal.store() as store, large.store() as large_store:
+        reader = JournalReader(endpoints.dsn, journal.application.name, journal.topic)
+        ways = {
+            "kafold": Measured(store.load, journal.keys),
+            "eventsourcing": Measured(peer.load, peer.keys),
+            "kafold_10x": Measured(large_store.load, large.keys),
+            "database": Measured(partial(read, reader), journal.keys),
+            "decode": Measured(decoding(journal, reader), journal.keys),
+        }
+        for way in list(ways.values())[:3]:
+            checked(way.load, way.keys[0])
+        # Those that are compared alternate; what they are made of is measured apart, or it would warm up one of them.
+        compared, parts = dict(list(ways.items())[:3]), dict(list(ways.items())[3:])
+        taken = alternating({name: way.run for name, way in compared.items()})
+        taken |= alternating({name: way.run for name, way in parts.items()})
+        figures = {name: summary(runs) for name, runs in taken.items()}
+        reader.close()
+    peer.close()
+    p50 = {name: figure["median"] for name, figure in figures.items()}
+    return {
+        "p50_ms": p50["kafold"],
+        "p99_ms": ways["kafold"].p99_ms(),
+        "p99_ms_eventsourcing": ways["eventsourcing"].p99_ms(),
+        "database_p50_ms": p50["database"],
+        "decode_p50_ms": p50["decode"],
+        "ratio_to_eventsourcing": p50["kafold"] / p50["eventsourcing"],
+        "p50_ratio_10x_events": p50["kafold_10x"] / p50["kafold"],
+        "runs_p50_ms": figures,
+    }
+
+
+def read(reader: JournalReader, key: str) -> object:
+    """Read an aggregate's raw events."""
+    return reader.read(key, partition_of(key.encode(), PARTITIONS))
