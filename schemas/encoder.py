@@ -11,9 +11,15 @@ from typing import Any
 
 from schemas.shape import ArrayShape, EnumShape, MapShape, RecordShape, Shape, UnionShape
 from schemas.source import Source
-from schemas.varint import SMALL, SMALL_BELOW, long_bytes
+from schemas.varint import SMALL, SMALL_BELOW, long_bytes, time_bytes
 
-_NAMES = {"small": SMALL, "long_bytes": long_bytes, "join": b"".join, "double": struct.Struct("<d").pack}
+_NAMES = {
+    "small": SMALL,
+    "long_bytes": long_bytes,
+    "time_bytes": time_bytes,
+    "join": b"".join,
+    "double": struct.Struct("<d").pack,
+}
 UNFIT = (ValueError, TypeError, OverflowError, KeyError, AttributeError, struct.error)
 """What a value that does not fit its shape runs into."""
 
@@ -78,6 +84,8 @@ class _Writer:
         kind = shape.schema["type"] if isinstance(shape.schema, dict) else shape.schema
         if shape.write is not None:
             value = f"{self.source.bind('write', shape.write)}({value})"
+        elif isinstance(shape.schema, dict) and shape.schema.get("logicalType") == "timestamp-millis":
+            return [f"time_bytes({value})"]
         if kind == "null":
             return []
         if kind == "boolean":

@@ -15,7 +15,7 @@ from streams.processor.local_state import LocalState
 from streams.processor.memory import GENERATION_MAX, PartitionMemory
 
 _LOG = logging.getLogger("kafold.processor")
-WRITE_INTERVAL_S = 1.0
+WRITE_INTERVAL_S = 5.0
 
 
 class Memories:
@@ -44,7 +44,7 @@ class Memories:
         return PartitionMemory(LocalState(path, stamp), self._window_ms)
 
     def write(self, memories: Iterable[PartitionMemory]) -> None:
-        """Write those that are full, and all of them once a second."""
+        """Write those that are full, and all of them every five seconds, so that what changes often is written once."""
         now_s = time.monotonic()
         due = now_s - self._written_s > WRITE_INTERVAL_S
         for memory in memories:

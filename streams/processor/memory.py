@@ -1,6 +1,6 @@
 """The memory of one partition: what its owner knows from the committed log.
 
-What was used lately is in memory, everything is in the local state; changes are written there every second or so, as
+What was used lately is in memory, everything is in the local state; changes are written there every few seconds, as
 one step with the position that they cover.
 
 Promises: it changes only by what was committed, either read back from the log or just committed by this owner; it
