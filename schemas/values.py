@@ -25,11 +25,11 @@ class Value(BaseModel):
         Raises:
             TypeError: a name is not a field.
         """
-        fields = self.__pydantic_fields__
-        if not changes.keys() <= fields.keys():
-            unknown = ", ".join(sorted(changes.keys() - fields.keys()))
+        fields = self.__dict__ | changes
+        if len(fields) != len(self.__dict__):
+            unknown = ", ".join(sorted(changes.keys() - self.__dict__.keys()))
             raise TypeError(f"{type(self).__name__} has no field {unknown}")
-        return cast("Self", construct(type(self), {**self.__dict__, **changes}))
+        return cast("Self", construct(type(self), fields))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the fields alone, a quarter of the time and half of the bytes of pydantic's own way."""

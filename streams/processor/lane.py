@@ -48,7 +48,8 @@ class Lane:
         """Return the command in a record, or the dead letter that it becomes."""
         try:
             command, metadata = self.commands.decode(record.value() or b"")
-            _check_key(command, record.key())
+            if record.key() != command.aggregate_id.encode():
+                raise _wrong_key(command, record.key())
         except DecodingError as error:
             return dead_letter(record, error)
         command_id = metadata.command_id or f"{record.topic()}-{record.partition()}-{record.offset()}"
@@ -85,8 +86,6 @@ def dead_letter(record: Message, error: Exception) -> DeadLetter:
     )
 
 
-def _check_key(command: Command[Any, Any], key: bytes | None) -> None:
-    if key is None or key != command.aggregate_id.encode():
-        raise WrongKey(
-            f"the Kafka key is {key!r}, but the command is for {command.aggregate_id!r}: they must be the same"
-        )
+def _wrong_key(command: Command[Any, Any], key: bytes | None) -> WrongKey:
+    problem = f"the Kafka key is {key!r}, but the command is for {command.aggregate_id!r}: they must be the same"
+    return WrongKey(problem)

@@ -27,7 +27,7 @@ from tests.benchmarks.eventsourcing_loop import run_eventsourcing
 from tests.benchmarks.measuring import alternating, engines_for_benchmarks, percentile, report, say, summary
 
 PARTITIONS = 4
-COMMANDS = 200_000
+COMMANDS = 300_000  # ten seconds: twice the interval at which local state is written
 ACCOUNTS = 20_000
 DAY = date(1997, 1, 1)
 DEDUPE_WINDOW_S = 7 * 24 * 3600

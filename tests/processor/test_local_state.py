@@ -18,7 +18,7 @@ from streams.kafka.registry import TopicRegistry
 from streams.kernel.application import Application
 from streams.kernel.processing import Known, Work
 from streams.processor import recovery
-from streams.processor.local_state import LocalState, Remembered
+from streams.processor.local_state import BUCKET_MS, LocalState, Remembered
 from streams.processor.memory import PartitionMemory
 from streams.processor.processor import CommandProcessor
 from tests.fixtures.shop import PARTITIONS, running
@@ -121,14 +121,15 @@ def test_a_second_process_of_the_slot_leaves_the_first_ones_state_alone(
 
 def test_an_outcome_is_forgotten_after_the_window_by_its_recorded_time(tmp_path: Path) -> None:
     memory = PartitionMemory(LocalState(tmp_path / "state", STAMP), dedupe_window_ms=1_000)
-    memory.commit(Work(0, memory), {"old": Remembered(10_000, b"1"), "new": Remembered(10_900, b"2")}, {("o", 0): 2})
+    old, new = Remembered(BUCKET_MS - 500, b"1"), Remembered(BUCKET_MS + 400, b"2")
+    memory.commit(Work(0, memory), {"old": old, "new": new}, {("o", 0): 2})
     for _ in range(2):
-        memory.advance(now_ms=11_500)
+        memory.advance(now_ms=BUCKET_MS + 1_001)
         assert (memory.outcome("old"), memory.outcome("new")) == (None, b"2")
         memory.close()
         memory = PartitionMemory(LocalState(tmp_path / "state", STAMP), dedupe_window_ms=1_000)
     memory.close()
     reopened = LocalState(tmp_path / "state", STAMP)
     assert reopened.outcome("old") is None
-    assert reopened.outcome("new") == Remembered(10_900, b"2")
+    assert reopened.outcome("new") == new
     reopened.close()
