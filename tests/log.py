@@ -1,16 +1,27 @@
 """What is committed in an application's topics, read whole: the evidence that tests judge by."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from schemas.dead_letters import DeadLetter
-from schemas.messages import Event
-from schemas.metadata import EventMetadata
+from schemas.errors import DecodingError
+from schemas.messages import Command, Event
+from schemas.metadata import CommandMetadata, EventMetadata
 from schemas.outcomes import Outcome
 from schemas.registry import SchemaIds
 from streams.kafka.config import Kafka
-from streams.kernel.application import Application
+from streams.kernel.application import AnyAggregate, Application
+
+
+class Asked(NamedTuple):
+    """A command in the log, with the id that it has or gets."""
+
+    partition: int
+    offset: int
+    command: Command[Any, Any]
+    metadata: CommandMetadata
+    command_id: str
 
 
 class Recorded(NamedTuple):
@@ -30,6 +41,15 @@ class Answered(NamedTuple):
     outcome: Outcome
 
 
+class Log(NamedTuple):
+    """Everything that is committed of one aggregate type, each list in the order of partition and offset."""
+
+    aggregate: AnyAggregate
+    commands: list[Asked]
+    events: list[Recorded]
+    outcomes: list[Answered]
+
+
 def read_committed(cluster: Kafka, topic: str, timeout_s: float = 30.0) -> list[Message]:
     """Return every committed record of a topic, partition by partition."""
     consumer = Consumer(cluster.consumer(group_id="tests", enable_partition_eof=True))
@@ -47,6 +67,29 @@ def read_committed(cluster: Kafka, topic: str, timeout_s: float = 30.0) -> list[
             waiting.discard(record.partition())
     consumer.close()
     return sorted(records, key=lambda each: (each.partition(), each.offset()))
+
+
+def log_of(application: Application, name: str, cluster: Kafka, ids: SchemaIds) -> Log:
+    """Return everything of an aggregate type. Commands first, so that whoever asks meanwhile is not held against it."""
+    commands = commands_of(application, name, cluster, ids)
+    events = events_of(application, name, cluster, ids)
+    return Log(application.aggregate(name), commands, events, outcomes_of(application, name, cluster, ids))
+
+
+def commands_of(application: Application, name: str, cluster: Kafka, ids: SchemaIds) -> list[Asked]:
+    """Return every command of an aggregate type that can be understood; the others are dead letters."""
+    aggregate = application.aggregate(name)
+    codec = application.command_codec(aggregate, ids)
+    found = []
+    for each in read_committed(cluster, application.topics(aggregate).commands):
+        try:
+            command, metadata = codec.decode(each.value() or b"")
+        except DecodingError:
+            continue
+        if each.key() == command.aggregate_id.encode():
+            command_id = metadata.command_id or f"{each.topic()}-{each.partition()}-{each.offset()}"
+            found.append(Asked(each.partition(), each.offset(), command, metadata, command_id))
+    return found
 
 
 def events_of(application: Application, name: str, cluster: Kafka, ids: SchemaIds) -> list[Recorded]:

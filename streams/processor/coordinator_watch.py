@@ -1,48 +1,32 @@
-"""The coordinator watch: whether requests to the transaction coordinator may still be under way.
+"""The coordinator watch: whether an end of an earlier transaction may still be under way.
 
 librdkafka repeats an EndTxn by itself when the connection breaks or the answer takes too long, and reports only the
-repeat's success. The first one may still lie in a network and end the next transaction in the middle. Its statistics
-are the only trace: for the broker `TxnCoordinator` they count **retries, disconnects and timed out requests**.
+repeat's success. The first one may still lie in a network, and would end the next transaction in the middle. The one
+trace of it that is there in time is librdkafka's log of transactions: one line for each EndTxn, answered or not, which
+is in the queue before `commit_transaction` returns. So the watch is the producer's logger.
 
-Promises: pure; without disturbance the counters of a producer stay zero, so any other number means that it moved.
+Promises: pure, but for passing on to Python's logging what is worth it (above debug); once an EndTxn was left without
+an answer, it is disturbed for good.
 """
 
-from typing import NamedTuple
+import logging
 
-import orjson
-
-INTERVAL_MS = 100
-_BROKER = "TxnCoordinator"
-
-
-class Counters(NamedTuple):
-    """What a producer has been through with its coordinator."""
-
-    retries: int = 0
-    disconnects: int = 0
-    timeouts: int = 0
-
-
-def counters_of(statistics: str) -> Counters:
-    """Return the coordinator's counters in librdkafka's statistics; zeros when it is not among the brokers."""
-    broker = orjson.loads(statistics).get("brokers", {}).get(_BROKER)
-    if broker is None:
-        return Counters()
-    return Counters(broker["txretries"], broker["disconnects"], broker["req_timeouts"])
+CONTEXT = "eos"  # librdkafka's debug context for transactions: some twenty lines for each, and none for a record
+_ENDED = "ENDTXN"
+_UNANSWERED = "EndTxn returned _"  # the broker's own errors, which are answers, begin with a letter
 
 
 class CoordinatorWatch:
-    """Takes one producer's statistics, and says whether the producer can still be trusted."""
+    """Listens to one producer's log. It is shaped as confluent-kafka wants a logger: it has `log`."""
 
-    def __init__(self) -> None:
-        """Begin with an undisturbed producer."""
-        self.counters = Counters()
+    def __init__(self, logger: logging.Logger) -> None:
+        """Begin undisturbed. `logger`: who is told what librdkafka says above debug."""
+        self._logger = logger
+        self.disturbance: str | None = None
 
-    def take(self, statistics: str) -> None:
-        """Look at newer statistics. A producer's counters never fall."""
-        self.counters = counters_of(statistics)
-
-    @property
-    def moved(self) -> bool:
-        """Whether any counter has moved."""
-        return self.counters != Counters()
+    def log(self, level: int, form: str, facility: str, client: str, text: str) -> None:
+        """Take a line of librdkafka's."""
+        if facility == _ENDED and _UNANSWERED in text:
+            self.disturbance = text
+        if level > logging.DEBUG:
+            self._logger.log(level, form, facility, client, text)

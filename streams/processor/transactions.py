@@ -1,10 +1,11 @@
 """Transactions: events, outcomes and consumed offsets that become visible together or not at all.
 
 Promises: whatever goes wrong ends as one of three errors that say what to do: Fenced (exit), TransactionAborted
-(nothing of it happened: rewind), Indefinite (nobody knows: read the log again). A producer whose coordinator was out of
-reach is not used again (see `coordinator_watch`): that too is Indefinite.
+(nothing of it happened: rewind), Indefinite (nobody knows: read the log again). A producer that left an end of a
+transaction without an answer is not used again (see `coordinator_watch`): that too is Indefinite.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from streams.kafka.config import Kafka
 from streams.kernel.errors import Fenced, Indefinite, TransactionAborted
-from streams.processor.coordinator_watch import INTERVAL_MS, CoordinatorWatch
+from streams.processor.coordinator_watch import CONTEXT, CoordinatorWatch
 
+_LOG = logging.getLogger("kafold.librdkafka")
 TRANSACTION_TIMEOUT_MS = 5_000
 CALL_TIMEOUT_S = 10.0
 _FENCED = frozenset(
@@ -34,15 +36,16 @@ class Transactions:
     def __init__(self, kafka: Kafka, transactional_id: str) -> None:
         """Make the producer; it ends (aborts) whatever its predecessor has left open."""
         self._failures: list[KafkaError] = []
-        self._watch = CoordinatorWatch()
+        self._watch = CoordinatorWatch(_LOG)
         settings = kafka.producer(
             transactional_id=transactional_id,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             linger_ms=0,
             queue_buffering_max_messages=1_000_000,
-            statistics_interval_ms=INTERVAL_MS,
+            debug=CONTEXT,
+            logger=self._watch,
         )
-        self._producer = Producer({**settings, "stats_cb": self._watch.take})
+        self._producer = Producer(settings)
         _call(lambda: self._producer.init_transactions(CALL_TIMEOUT_S))
 
     def begin(self) -> None:
@@ -51,7 +54,9 @@ class Transactions:
         Raises:
             Indefinite: an end of an earlier transaction may still be under way, and would end this one.
         """
-        self._check_coordinator()
+        self._producer.poll(0)  # the log comes with the delivery reports
+        if self._watch.disturbance is not None:
+            raise Indefinite(f"an earlier end of a transaction may still be under way: {self._watch.disturbance}")
         self._failures.clear()
         _call(self._producer.begin_transaction)
 
@@ -102,17 +107,11 @@ class Transactions:
         """Commit the records together with the consumed offsets, on behalf of the group member in `group`."""
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in consumed.items()]
         self._or_abort(lambda: self._producer.send_offsets_to_transaction(offsets, group, CALL_TIMEOUT_S))
-        self._check_coordinator()  # what came too late for `begin`; a new producer aborts this transaction
         self._or_abort(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
 
     def abort(self) -> None:
         """Give the open transaction up."""
         _call(lambda: self._producer.abort_transaction(CALL_TIMEOUT_S))
-
-    def _check_coordinator(self) -> None:
-        self._producer.poll(0)  # statistics come with the delivery reports
-        if self._watch.moved:
-            raise Indefinite(f"the coordinator was out of reach, a late end may be under way: {self._watch.counters}")
 
     def _put(
         self,

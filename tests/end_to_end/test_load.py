@@ -24,7 +24,7 @@ from streams.domain.shop.app import shop
 from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry
 from tests.fixtures.up import Up
-from tests.log import events_of, outcomes_of
+from tests.log import log_of
 from tests.oracle import check_log
 from tests.waiting import wait_until
 
@@ -103,7 +103,7 @@ def test_the_log_is_exact(up_kafka: Kafka, ids: TopicRegistry) -> None:
     users = [each for each in asked if each.startswith("cdnow-user")]
     accounts = [each for each in asked if not each.startswith("cdnow-user")]
     for name, expected in (("user", users), ("account", accounts)):
-        check_log(events_of(shop, name, up_kafka, ids), outcomes_of(shop, name, up_kafka, ids), expected)
+        check_log(log_of(shop, name, up_kafka, ids), expected)
 
 
 def test_loading_the_same_again_changes_nothing(up: Up, up_kafka: Kafka, ids: TopicRegistry, loaded: Loaded) -> None:

@@ -30,7 +30,7 @@ from streams.kernel.errors import LogBroken, ParkedHistory, Stale
 from streams.kernel.partitioner import partition_of
 from streams.processor.processor import CommandProcessor
 from tests.fixtures.shop import running
-from tests.log import events_of, outcomes_of
+from tests.log import events_of, log_of
 from tests.oracle import check_log
 from tests.waiting import wait_until
 from tests.worker.world import PARTITIONS, Workers, World, purchases
@@ -212,8 +212,7 @@ def test_of_many_writers_with_one_expected_version_exactly_one_wins(
     assert len(won) == 1
     assert [each for each in answers if each not in won] == [Rejected(VersionConflict(expected=0, actual=1))] * 31
     check_log(
-        events_of(world.application, "account", world.kafka, world.ids),
-        outcomes_of(world.application, "account", world.kafka, world.ids),
+        log_of(world.application, "account", world.kafka, world.ids),
         [f"writer-{number}" for number in range(32)],
     )
 

@@ -22,6 +22,7 @@ LOOPBACK = "127.0.0.1"
 METADATA, FIND_COORDINATOR, ADD_OFFSETS_TO_TXN, END_TXN, TXN_OFFSET_COMMIT = 3, 10, 25, 26, 28
 _NAMES_BROKERS = frozenset({METADATA, FIND_COORDINATOR})
 _SIZE, _REQUEST, _CORRELATION = struct.Struct(">i"), struct.Struct(">hhi"), struct.Struct(">i")
+_ERROR = struct.Struct(">h")
 RELEASE_S_MAX = 60.0
 
 
@@ -39,12 +40,25 @@ class Fault:
         """`cut`: whether the client's connection is closed; otherwise it waits until `release`."""
         self.api_key, self.at, self.cut = api_key, at, cut
         self.caught = threading.Event()
-        self.done = threading.Event()
+        self.answered = threading.Event()
+        self.answer = b""
         self._released = threading.Event()
 
     def release(self) -> None:
         """Pass on what is held."""
         self._released.set()
+
+    def deliver(self, timeout_s: float = 30.0) -> int:
+        """Pass on a held request; return the broker's error code, which an EndTxn's answer ends with."""
+        self.release()
+        if not self.answered.wait(timeout_s):
+            raise AssertionError(f"the broker has not answered within {timeout_s:g} s")
+        return int(_ERROR.unpack(self.answer[-_ERROR.size :])[0])
+
+    def answered_by(self, frame: bytes) -> None:
+        """Take what the broker answered to the request that was held."""
+        self.answer = frame
+        self.answered.set()
 
     def strike(self, deliver: Callable[[], None], cut: Callable[[], None]) -> None:
         """Hold what was caught until it is released, then deliver it."""
@@ -54,7 +68,6 @@ class Fault:
         self._released.wait(RELEASE_S_MAX)
         with suppress(OSError):  # whom it is for may have gone
             deliver()
-        self.done.set()
 
 
 class Proxy:
@@ -131,6 +144,7 @@ class Link:
         for each in (client, self._broker):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._asked: dict[int, int] = {}
+        self._held: dict[int, Fault] = {}
         for pump in (self._requests, self._answers):
             threading.Thread(target=self._run, args=(pump,), name="proxy-link", daemon=True).start()
 
@@ -155,12 +169,18 @@ class Link:
             if fault is None:
                 self._broker.sendall(frame)
             else:
+                self._held[correlation] = fault
                 fault.strike(partial(self._broker.sendall, frame), self._close_client)
+                if fault.cut:  # the client is gone; the connection ends when the broker has answered
+                    fault.answered.wait(RELEASE_S_MAX)
 
     def _answers(self) -> None:
         while frame := _frame(self._broker):
             (correlation,) = _CORRELATION.unpack_from(frame, _SIZE.size)
             api_key = self._asked.pop(correlation)
+            held = self._held.pop(correlation, None)
+            if held is not None:
+                held.answered_by(frame)
             answer = self._proxy.rewritten(frame) if api_key in _NAMES_BROKERS else frame
             fault = self._proxy.take(api_key, At.ANSWER)
             if fault is None:

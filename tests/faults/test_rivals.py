@@ -1,7 +1,5 @@
 """Rivals for one aggregate and repeats of one command: one wins, one effect, one answer."""
 
-import os
-import signal
 from concurrent.futures import ThreadPoolExecutor
 
 from producers.client import Client
@@ -10,20 +8,22 @@ from schemas.registry import SchemaIds
 from schemas.shop.accounts import OpenAccount, RecordPurchase
 from streams.kafka.config import Kafka
 from streams.kernel.application import Application
+from tests.faults.judge import Judge
 from tests.faults.load import DAY
-from tests.faults.test_processor_faults import Judge, Start, judge, start
+from tests.faults.processes import Processors
 from tests.log import events_of
 from tests.waiting import wait_until
 
-__all__ = ["judge", "start"]  # fixtures
 WRITERS = 32
 REPEATS = 250
 PURCHASE = RecordPurchase(account_id="ada", purchase_id="p", day=DAY, quantity=1, amount_cents=100)
 
 
-def test_of_32_writers_with_one_expected_version_exactly_one_wins(start: Start, client: Client, judge: Judge) -> None:
-    start(0)
-    start(1)
+def test_of_32_writers_with_one_expected_version_exactly_one_wins(
+    processors: Processors, client: Client, judge: Judge
+) -> None:
+    processors.start(0)
+    processors.start(1)
     assert isinstance(client.ask(OpenAccount(account_id="ada"), command_id="open"), Accepted)
 
     def write(number: int) -> object:
@@ -34,28 +34,28 @@ def test_of_32_writers_with_one_expected_version_exactly_one_wins(start: Start, 
         answers = list(writers.map(write, range(WRITERS)))
     assert sum(isinstance(each, Accepted) for each in answers) == 1
     assert answers.count(Rejected(VersionConflict(expected=1, actual=2))) == WRITERS - 1
-    judge.judge({"open", *(f"w{number}" for number in range(WRITERS))})
+    judge.judge("open", *(f"w{number}" for number in range(WRITERS)))
 
 
 def test_one_command_a_thousand_times_across_a_restart_and_a_takeover(
-    start: Start, client: Client, judge: Judge, application: Application, cluster: Kafka, ids: SchemaIds
+    processors: Processors, client: Client, judge: Judge, application: Application, cluster: Kafka, ids: SchemaIds
 ) -> None:
     def repeat() -> None:
         for _ in range(REPEATS):
             client.send(PURCHASE, command_id="same")
         client.flush()
 
-    first = start(0)
+    processors.start(0)
     client.ask(OpenAccount(account_id="ada"), command_id="open")
     repeat()
-    os.kill(first.pid, signal.SIGKILL)
+    processors.kill(0)
     repeat()
-    restarted = start(0)
+    processors.start(0)
     wait_until(lambda: {"same"} <= judge.answered(), "it is answered")
     repeat()
-    os.kill(restarted.pid, signal.SIGKILL)
+    processors.kill(0)
     repeat()
-    start(1)
+    processors.start(1)
     client.ask(OpenAccount(account_id="ada"), command_id="last")  # behind all repeats
-    judge.judge({"open", "same", "last"})
+    judge.judge("open", "same", "last")
     assert len([e for e in events_of(application, "account", cluster, ids) if e.metadata.command_id == "same"]) == 1

@@ -17,7 +17,7 @@ from streams.kafka.registry import TopicRegistry
 from streams.kernel.application import Application
 from streams.processor.processor import CommandProcessor
 from tests.fixtures.shop import running
-from tests.log import dead_letters_of, events_of, outcomes_of
+from tests.log import dead_letters_of, events_of, log_of, outcomes_of
 from tests.oracle import check_log
 from tests.waiting import wait_until
 
@@ -67,11 +67,7 @@ def test_one_command_id_has_one_effect_and_one_answer(
     assert again == [first] * 20
     refused = client.ask(ADA, command_id="create-ada-2")
     assert client.ask(ADA, command_id="create-ada-2") == refused
-    check_log(
-        events_of(application, "user", cluster, ids),
-        outcomes_of(application, "user", cluster, ids),
-        ["create-ada", "create-ada-2"],
-    )
+    check_log(log_of(application, "user", cluster, ids), ["create-ada", "create-ada-2"])
 
 
 def test_a_new_owner_knows_what_its_predecessor_committed(
@@ -181,7 +177,7 @@ def test_several_processors_share_the_partitions(
         wait_until(
             lambda: len(outcomes_of(application, "account", cluster, ids)) == len(asked), "every command is answered"
         )
-    outcomes = outcomes_of(application, "account", cluster, ids)
-    check_log(events_of(application, "account", cluster, ids), outcomes, asked)
-    assert sum(each.outcome.status == Status.REJECTED for each in outcomes) == 150
-    assert f'"{AccountProblem.ALREADY_OPEN.value}"' in str(outcomes)
+    log = log_of(application, "account", cluster, ids)
+    check_log(log, asked)
+    assert sum(each.outcome.status == Status.REJECTED for each in log.outcomes) == 150
+    assert f'"{AccountProblem.ALREADY_OPEN.value}"' in str(log.outcomes)
