@@ -2,6 +2,7 @@
 
 import pytest
 
+from streams.processor.processor import CommandProcessor
 from streams.processor.transactions import Transactions
 from tests.faults.judge import Judge
 from tests.faults.proxy import ADD_OFFSETS_TO_TXN, END_TXN, TXN_OFFSET_COMMIT, At, Proxy
@@ -26,9 +27,8 @@ def test_a_request_that_is_cut_off(api_key: int, at: At, proxy: Proxy, judge: Ju
 
 
 @pytest.mark.parametrize("at", At)
-@pytest.mark.usefixtures("behind_proxy")
 def test_a_commit_that_is_delayed_beyond_the_timeout(
-    at: At, producers: list[Transactions], proxy: Proxy, judge: Judge
+    at: At, producers: list[Transactions], behind_proxy: CommandProcessor, proxy: Proxy, judge: Judge
 ) -> None:
     fault = proxy.expect(END_TXN, at)
     judge.send(310, BURST)

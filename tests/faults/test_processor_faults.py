@@ -2,6 +2,8 @@
 
 import random
 import signal
+import subprocess
+from functools import partial
 
 import pytest
 
@@ -19,10 +21,15 @@ def kill_at_steps(steps: list[str], seed: int, processors: Processors, judge: Ju
         for burst in range(4):
             judge.send(seed * 1_000 + number * 10 + burst, 50)
             # Bursts on their own make several commits, of which the child survives some.
-            wait_until(lambda child=child: child.poll() is not None or judge.all_answered(), "the burst ends")
+            wait_until(partial(ended_or_answered, child, judge), "the burst ends")
         assert child.poll() == -signal.SIGKILL, f"the processor did not reach {step}"
     processors.start(0)
     judge.judge()
+
+
+def ended_or_answered(child: "subprocess.Popen[bytes]", judge: Judge) -> bool:
+    """Whether the child is dead, or has nothing left to do."""
+    return child.poll() is not None or judge.all_answered()
 
 
 def test_kill_9_at_every_step_of_the_commit(processors: Processors, judge: Judge) -> None:
