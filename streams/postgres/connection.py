@@ -1,9 +1,11 @@
 """Connections to PostgreSQL, made so that a stopped or cut-off process cannot stop the others.
 
-Promises: nobody waits for a lock, and nobody holds one while idle, longer than these limits; a dead peer is noticed.
+Promises: nobody waits for a lock, and nobody holds one while idle, longer than these limits; a dead peer is noticed; a
+transaction that lost a race for locks is done again.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -15,7 +17,12 @@ IDLE_IN_TRANSACTION_MS_MAX = 10_000
 LOCK_WAIT_MS_MAX = 15_000
 CONNECT_S_MAX = 10
 
+T = TypeVar("T")
+
+TRIES_MAX = 8
 RETRIABLE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.errors.LockNotAvailable)
+# What the database, or psycopg for it, says to a value that a column cannot hold.
+REFUSALS = (psycopg.DataError, OverflowError, ValueError)
 
 
 def connect(dsn: str, purpose: str) -> Connection:
@@ -44,6 +51,16 @@ def connect_to_fold(dsn: str, purpose: str) -> Connection:
     connection = connect(dsn, purpose)
     connection.execute("SET synchronous_commit = off")
     return connection
+
+
+def repeated(transact: Callable[[], T]) -> T:
+    """Run a transaction, again where it lost a race for locks (deadlock, serialization failure, lock timeout)."""
+    for _ in range(TRIES_MAX - 1):
+        try:
+            return transact()
+        except RETRIABLE:
+            continue
+    return transact()
 
 
 def _limit(connection: Connection) -> None:

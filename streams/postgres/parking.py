@@ -55,6 +55,17 @@ WHERE application = %s AND projection = %s AND version = %s AND key = %s AND by_
 RETURNING parked_at, topic, partition, "offset", message_key, data, request
 """
 
+_WITHDRAW = """
+UPDATE kafold.parked p SET request = NULL,
+    error_type = CASE WHEN first THEN %(error_type)s ELSE error_type END,
+    error = CASE WHEN first THEN %(error)s ELSE error END
+FROM (
+    SELECT ctid, row_number() OVER (ORDER BY parked_at, topic, partition, "offset") = 1 AS first FROM kafold.parked
+    WHERE application = %(application)s AND projection = %(projection)s AND version = %(version)s
+        AND key = %(key)s AND by_message = %(by_message)s
+) AS found WHERE p.ctid = found.ctid
+"""
+
 _LIST = """
 SELECT projection, version, key, by_message, topic, partition, "offset", error_type, error, code, request, parked_at
 FROM kafold.parked WHERE application = %s AND (%s::text IS NULL OR projection = %s) AND (%s::text IS NULL OR key = %s)
@@ -143,6 +154,13 @@ def requested_keys(cursor: Cursor, application: str, topic: str, partition: int)
 def take_out(cursor: Cursor, application: str, key: ParkedKey) -> list[TakenOut]:
     """Take a key's events out of the park, in the order in which they came."""
     return sorted(TakenOut(*row) for row in cursor.execute(_TAKE_OUT, [application, *key.reader, *key[1:]]))
+
+
+def withdraw(cursor: Cursor, application: str, key: ParkedKey, error: Exception) -> None:
+    """Leave a key's events parked as they are, and say at the first why its request came to nothing."""
+    about = {"projection": key.reader.name, "version": key.reader.version, "key": key.key, "by_message": key.by_message}
+    why = {"error_type": type(error).__name__, "error": _storable(str(error))}
+    cursor.execute(_WITHDRAW, {"application": application, **about, **why})
 
 
 def parked_keys(cursor: Cursor, application: str, reader: Reader, shape: RowShape | None) -> ParkedKeys:

@@ -53,7 +53,7 @@ class Applier:
         Raises:
             Fenced: another worker owns the partition: exit.
         """
-        settle(self.connection, self._sources[partition.topic], partition)
+        settle(self.connection, self._sources, partition)
 
     def close(self) -> None:
         """Close the connection."""

@@ -12,7 +12,7 @@ from streams.kernel.errors import LogBroken
 from streams.kernel.folding import Envelope, ParkedKeys, Problem, next_versions
 from streams.postgres import journal
 from streams.postgres.checkpoints import JOURNAL
-from streams.postgres.connection import Cursor
+from streams.postgres.connection import REFUSALS, Cursor
 from streams.postgres.parking import park
 from streams.worker.partition import Partition
 from streams.worker.pieces import Refused
@@ -41,7 +41,7 @@ def journal_share(
         raise LogBroken(
             f"the journal of {partition.topic} has a version already: {error.diag.message_detail}"
         ) from error
-    except (psycopg.DataError, UnicodeDecodeError) as error:
+    except REFUSALS as error:
         raise Refused(JOURNAL, error) from error
     if problems:
         park(cursor, source.application, JOURNAL, (partition.topic, partition.number), problems, None, JOURNAL_CODE)

@@ -9,9 +9,7 @@ from typing import TypeAlias
 
 from streams.kernel.folding import Envelope
 from streams.postgres.checkpoints import Reader
-from streams.postgres.connection import RETRIABLE
-
-TRIES_MAX = 8
+from streams.postgres.connection import repeated
 
 
 class Refused(Exception):
@@ -55,11 +53,4 @@ def _single(transact: Transact, batch: Sequence[Envelope], refused: Refused) -> 
 
 
 def _repeat(transact: Transact, batch: Sequence[Envelope], refusals: Refusals) -> None:
-    for attempt in range(1, TRIES_MAX + 1):
-        try:
-            transact(batch, refusals)
-        except RETRIABLE:
-            if attempt == TRIES_MAX:
-                raise
-        else:
-            return
+    repeated(lambda: transact(batch, refusals))

@@ -62,6 +62,7 @@ class Reading:
         partition = batch.owned.get(duty.name)
         if partition is not None:
             await duty.hand(partition, batch.records)
+            self.turned()
 
     async def settle(self) -> None:
         """Have settled what somebody asks for, on the partitions that this worker owns."""
@@ -72,7 +73,7 @@ class Reading:
                     await duty.settle(owned[duty.name])
 
     def turned(self) -> None:
-        """Say that the transport's loop goes round."""
+        """Say that the transport's loop goes round, or that there was room for a batch that it waits to hand over."""
         self.turned_at = time.monotonic()
 
     def busy_s(self) -> float:

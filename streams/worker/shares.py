@@ -7,12 +7,10 @@ it is.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import psycopg
-
 from schemas.position import Place
 from streams.kernel.folding import Envelope, Foldable, Folded, ParkedKeys, Problem, Step, fold
 from streams.postgres.checkpoints import Reader
-from streams.postgres.connection import Cursor
+from streams.postgres.connection import REFUSALS, Cursor
 from streams.postgres.parking import park
 from streams.worker.partition import Partition
 from streams.worker.pieces import Refused
@@ -52,7 +50,7 @@ def write_share(cursor: Cursor, application: str, place: Place, each: TableReade
     """
     try:
         each.table.write(cursor, folded.rows)
-    except (psycopg.DataError, OverflowError, ValueError) as error:
+    except REFUSALS as error:
         raise Refused(each.reader, error) from error
     if folded.problems:
         park(cursor, application, each.reader, place, folded.problems, each.table.shape, each.code)

@@ -6,7 +6,9 @@ leans on these internals of faust-streaming 0.15.3, which `tests/worker/test_fau
 - `AIOKafkaConsumerThread._create_worker_consumer` makes the aiokafka consumer, before it is started;
 - `Consumer.perform_seek` is awaited after every assignment, before the flow of messages is resumed;
 - `Consumer._drain_messages` is the loop from fetching to `Consumer.callback`, and `_wait_next_records` its fetch;
-- `Consumer.seek_wait` seeks on the consumer's thread.
+- `Consumer.seek_wait` seeks on the consumer's thread;
+- the conductor calls `Consumer.on_buffer_full` when the agent's buffer fills up, and waits in `Consumer.callback` when
+  it is full.
 
 Promises: an aborted or open transaction's records are never seen; records that were fetched for an ownership that has
 ended are dropped, and if their partition is still (or again) ours, it is read anew from its checkpoint.
@@ -22,6 +24,8 @@ from streams.kernel.errors import TopicProblem
 from streams.worker.reading import Batch, Reading
 
 FETCH_WAIT_S = 1.0
+# A partition that was emptied while a request for the others was under way is asked for only after that has returned.
+BROKER_WAIT_MS = 100
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -31,6 +35,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # Faust asks for committed data only together with its own exactly-once mode, which lets outputs escape.
         consumer._isolation_level = "read_committed"  # noqa: SLF001
+        consumer._fetch_max_wait_ms = BROKER_WAIT_MS  # noqa: SLF001  (Faust: 1500)
         return consumer
 
 
@@ -44,6 +49,12 @@ class Consumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def on_buffer_full(self, tp: Any) -> None:
+        """Go on asking for the partition: `_hand` waits until there is room, which is all the backpressure there is.
+
+        Faust would leave the partition out, and sleep for a second when it has left all of them out.
+        """
 
     async def perform_seek(self) -> None:
         """Go on from the database's checkpoints. Faust calls this after each assignment."""

@@ -7,6 +7,7 @@ import faust.transport.drivers.aiokafka as driver
 from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]
 from faust.tables.recovery import Recovery
 from faust.transport import by_url
+from faust.transport.conductor import ConductorCompiler
 from faust.transport.consumer import Consumer, Fetcher
 
 from streams.worker import transport
@@ -43,3 +44,12 @@ def test_the_loop_from_fetching_to_the_agents_is_the_one_that_is_replaced() -> N
 
 def test_seek_wait_seeks_and_sets_the_read_offset() -> None:
     assert "consumer.seek(tp, offset)" in inspect.getsource(driver.AIOKafkaConsumerThread._seek_wait)
+
+
+def test_a_full_buffer_is_told_to_the_consumer_and_makes_its_callback_wait() -> None:
+    source = inspect.getsource(ConductorCompiler)
+    assert "consumer_on_buffer_full = app.consumer.on_buffer_full" in source
+    assert "ensure_future(dest_chan.put(dest_event))" in source
+    # Why the transport leaves no partition out: without any, Faust sleeps for a second.
+    assert "await self.sleep(1)" in inspect.getsource(Consumer._wait_next_records)
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer)
