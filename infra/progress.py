@@ -41,7 +41,7 @@ def processors_progress(application: Application, kafka: Kafka) -> list[Progress
     topics = [application.topics(aggregate).commands for aggregate in application.aggregates]
     consumer = Consumer(kafka.consumer(group_id=group_of(application)))
     try:
-        ends = _ends(consumer, topics)
+        ends = ends_of(consumer, topics)
         committed = consumer.committed([TopicPartition(*place) for place in ends], timeout=TIMEOUT_S)
     finally:
         consumer.close()
@@ -57,7 +57,7 @@ def projections_progress(application: Application, kafka: Kafka, dsn: str) -> li
     topics = [application.topics(aggregate).events for aggregate in application.aggregates]
     consumer = Consumer(kafka.consumer(group_id="kafold-status"))
     try:
-        ends = _ends(consumer, topics)
+        ends = ends_of(consumer, topics)
     finally:
         consumer.close()
     progress: list[Progress] = []
@@ -73,7 +73,8 @@ def projections_progress(application: Application, kafka: Kafka, dsn: str) -> li
     return progress
 
 
-def _ends(consumer: Consumer, topics: Sequence[str]) -> dict[Place, int]:
+def ends_of(consumer: Consumer, topics: Sequence[str]) -> dict[Place, int]:
+    """Return the topics' ends by partition."""
     ends: dict[Place, int] = {}
     for topic in topics:
         for partition in sorted(consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions):

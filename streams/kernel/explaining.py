@@ -11,25 +11,35 @@ from schemas.metadata import EventMetadata
 from streams.kernel.projection import Projection
 
 
+class Located(NamedTuple):
+    """An event, and where it lies."""
+
+    topic: str
+    partition: int
+    offset: int
+    event: Event
+    meta: EventMetadata
+
+
 class Cause(NamedTuple):
     """One event of a row's history. `changed`: by field, the value before and after."""
 
+    topic: str
     partition: int
     offset: int
     event: str
     command_id: str
     version: int
+    time_ms: int
     changed: dict[str, tuple[Any, Any]]
 
 
-def explain(
-    projection: Projection[Any, Any], key: Any, events: Iterable[tuple[int, int, Event, EventMetadata]]
-) -> list[Cause]:
-    """Return what each event (with its partition and offset) did to the row of this key, in order."""
+def explain(projection: Projection[Any, Any], key: Any, events: Iterable[Located]) -> list[Cause]:
+    """Return what each event that acts on the row of this key did to it, in order."""
     causes = []
     row = None
-    for partition, offset, event, meta in events:
-        if type(event) not in projection.event_types or projection.key_of(event) != key:
+    for topic, partition, offset, event, meta in events:
+        if not acts_on(projection, key, event):
             continue
         before = _fields(row)
         row = projection.project(projection.new_row(key) if row is None else row, event, meta)
@@ -39,8 +49,14 @@ def explain(
             for name in {**before, **after}
             if before.get(name) != after.get(name)
         }
-        causes.append(Cause(partition, offset, type(event).__name__, meta.command_id, meta.version, changed))
+        about = meta.command_id, meta.version, meta.time_ms
+        causes.append(Cause(topic, partition, offset, type(event).__name__, *about, changed))
     return causes
+
+
+def acts_on(projection: Projection[Any, Any], key: Any, event: Event) -> bool:
+    """Return whether the projection folds an event into the row of this key."""
+    return type(event) in projection.event_types and projection.key_of(event) == key
 
 
 def _fields(row: Any) -> dict[str, Any]:

@@ -8,13 +8,13 @@ twice.
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
 from streams.kernel.folding import ParkedKeys, Problem
-from streams.postgres.checkpoints import Reader
+from streams.postgres.checkpoints import JOURNAL, Reader
 from streams.postgres.columns import RowShape
 from streams.postgres.connection import Connection, Cursor
 
@@ -42,11 +42,25 @@ WHERE application = %s AND topic = %s AND partition = %s AND request IS NOT NULL
 ORDER BY projection, version, key
 """
 
-_REQUEST = """
-UPDATE kafold.parked SET request = %(request)s WHERE application = %(application)s AND projection = %(projection)s
-    AND (%(key)s::text IS NULL OR key = %(key)s) AND (%(error)s::text IS NULL OR key IN (
-        SELECT key FROM kafold.parked
-        WHERE application = %(application)s AND projection = %(projection)s AND error_type = %(error)s))
+_MATCH = """
+application = %(application)s
+    AND (%(projection)s::text IS NULL OR projection = %(projection)s) AND (%(key)s::text IS NULL OR key = %(key)s)
+"""
+
+# The journal gives nothing up: a discard there would only be taken out and parked again.
+_REQUEST = f"""
+UPDATE kafold.parked SET request = %(request)s WHERE {_MATCH}
+    AND (%(request)s = 'retry' OR projection <> %(journal)s)
+    AND (%(error)s::text IS NULL OR (projection, version, key, by_message) IN (
+        SELECT projection, version, key, by_message FROM kafold.parked WHERE {_MATCH} AND error_type = %(error)s))
+RETURNING projection, version, topic, partition, "offset"
+"""  # noqa: S608 - both parts are constants
+
+_STILL = """
+SELECT count(*) FILTER (WHERE request IS NOT NULL), count(*)
+FROM kafold.parked JOIN unnest(%s::text[], %s::int[], %s::text[], %s::int[], %s::bigint[])
+    AS asked (projection, version, topic, partition, "offset") USING (projection, version, topic, partition, "offset")
+WHERE application = %s
 """
 
 _TAKE_OUT = """
@@ -67,9 +81,19 @@ FROM (
 """
 
 _LIST = """
-SELECT projection, version, key, by_message, topic, partition, "offset", error_type, error, code, request, parked_at
+SELECT projection, version, key, by_message, topic, partition, "offset", error_type, error, code, request, parked_at,
+    message_key, data
 FROM kafold.parked WHERE application = %s AND (%s::text IS NULL OR projection = %s) AND (%s::text IS NULL OR key = %s)
-ORDER BY projection, version, key, parked_at
+ORDER BY projection, version, key, parked_at, topic, partition, "offset"
+"""
+
+_SUMMARIES = """
+SELECT projection, version, key, by_message, count(*), min(parked_at),
+    (array_agg(error_type ORDER BY parked_at) FILTER (WHERE error_type IS NOT NULL))[1],
+    (array_agg(error ORDER BY parked_at) FILTER (WHERE error_type IS NOT NULL))[1],
+    max(request)
+FROM kafold.parked WHERE application = %s AND (%s::text IS NULL OR projection = %s)
+GROUP BY projection, version, key, by_message ORDER BY min(parked_at), projection, version, key
 """
 
 
@@ -95,6 +119,32 @@ class Parked(NamedTuple):
     code: str
     request: str | None
     parked_at: datetime
+    message_key: bytes
+    data: bytes
+
+
+class ParkedSummary(NamedTuple):
+    """One parked key, for people: how many events wait, since when, and the first one's error."""
+
+    projection: str
+    version: int
+    key: str
+    by_message: bool
+    events: int
+    since: datetime
+    error_type: str | None
+    error: str | None
+    request: str | None
+
+
+class ParkedPlace(NamedTuple):
+    """One parked event: whose, and where it lies in the log."""
+
+    projection: str
+    version: int
+    topic: str
+    partition: int
+    offset: int
 
 
 class ParkedKey(NamedTuple):
@@ -125,19 +175,29 @@ def parked(
     return [Parked(*row) for row in rows]
 
 
+def summaries(connection: Connection, application: str, projection: str | None = None) -> list[ParkedSummary]:
+    """Return the parked keys, those that wait longest first."""
+    return [ParkedSummary(*row) for row in connection.execute(_SUMMARIES, [application, projection, projection])]
+
+
 def request(
-    connection: Connection, application: str, projection: str, what: Request, key: str | None = None,
+    connection: Connection, application: str, projection: str | None, what: Request, key: str | None = None,
     error_type: str | None = None,
-) -> int:  # fmt: skip
-    """Ask the owning worker to retry or discard the events of a key, or of all keys with one kind of error."""
-    wanted = {
-        "application": application,
-        "projection": projection,
-        "key": key,
-        "error": error_type,
-        "request": what.value,
-    }
-    return connection.execute(_REQUEST, wanted).rowcount
+) -> list[ParkedPlace]:  # fmt: skip
+    """Ask the owning workers to retry or discard events; return which.
+
+    Those of one projection, of one key, and of all keys with one kind of error, where that is given.
+    """
+    about = {"application": application, "projection": projection, "key": key, "journal": JOURNAL.name}
+    asked = connection.execute(_REQUEST, {**about, "error": error_type, "request": what.value})
+    return [ParkedPlace(*row) for row in asked]
+
+
+def still(connection: Connection, application: str, places: Sequence[ParkedPlace]) -> tuple[int, int]:
+    """Return of these events how many wait for their request to be carried out, and how many are parked at all."""
+    columns = [list(each) for each in zip(*places, strict=True)]
+    [(waiting, there)] = connection.execute(_STILL, [*columns, application]).fetchall()
+    return waiting, there
 
 
 def requested(connection: Connection, application: str) -> list[tuple[str, int]]:

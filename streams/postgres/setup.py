@@ -7,13 +7,14 @@ Promises: to prepare again changes nothing; two processes may prepare at once; t
 """
 
 import inspect
+from collections.abc import Iterator
 
 from psycopg import sql
 
 from streams.kernel.application import Application
 from streams.kernel.projection import Kept
 from streams.postgres import journal
-from streams.postgres.columns import Column
+from streams.postgres.columns import Column, RowShape
 from streams.postgres.connection import Cursor, connect
 from streams.postgres.tables import Table, table_of
 
@@ -137,6 +138,22 @@ def show(cursor: Cursor, application: str, projection: Kept) -> None:
     )
 
 
+def define_table(name: sql.Identifier, shape: RowShape) -> sql.Composed:
+    """Return the statement that makes a version's table, under any name, where there is none."""
+    columns = sql.SQL(",\n    ").join(_define(column) for column in shape.columns)
+    # Rows are updated for ever: room in the page keeps an update out of the indexes.
+    return sql.SQL("CREATE TABLE IF NOT EXISTS {} (\n    {},\n    PRIMARY KEY ({})\n) WITH (fillfactor = 80)").format(
+        name, columns, sql.Identifier(shape.key.name)
+    )
+
+
+def definition(application: str, projection: Kept) -> str:
+    """Return the statements that make a version's table with its comments, for people."""
+    table = table_of(application, projection)
+    statements = [define_table(table.name, table.shape), *_comments("TABLE", table.name, table)]
+    return ";\n".join(each.as_string() for each in statements) + ";"
+
+
 def _schema(cursor: Cursor, application: str) -> None:
     cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(application)))
     comment = sql.Literal(f"The read models of {application}: query the views.")
@@ -149,31 +166,29 @@ def _projection(cursor: Cursor, application: str, projection: Kept) -> None:
         [application, projection.name, projection.version],
     )
     table = table_of(application, projection)
-    cursor.execute(_create_table(table))
+    cursor.execute(define_table(table.name, table.shape))
     _comment(cursor, "TABLE", table.name, table)
     if live_version(cursor, application, projection.name) is None:
         show(cursor, application, projection)
 
 
-def _create_table(table: Table) -> sql.Composed:
-    columns = sql.SQL(", ").join(_define(column) for column in table.shape.columns)
-    # Rows are updated for ever: room in the page keeps an update out of the indexes.
-    return sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({})) WITH (fillfactor = 80)").format(
-        table.name, columns, sql.Identifier(table.shape.key.name)
-    )
-
-
 def _define(column: Column) -> sql.Composed:
-    kind = f"{column.type}{column.modifier}" if column.type == "numeric" else f"{column.type} {column.modifier}"
+    space = "" if column.type == "numeric" or not column.modifier else " "
+    kind = f"{column.type}{space}{column.modifier}"
     return sql.SQL("{} " + kind + ("" if column.nullable else " NOT NULL")).format(sql.Identifier(column.name))
 
 
 def _comment(cursor: Cursor, kind: str, name: sql.Identifier, table: Table) -> None:
+    for statement in _comments(kind, name, table):
+        cursor.execute(statement)
+
+
+def _comments(kind: str, name: sql.Identifier, table: Table) -> Iterator[sql.Composed]:
     doc = inspect.getdoc(table.projection.row) or ""
-    cursor.execute(sql.SQL("COMMENT ON " + kind + " {} IS {}").format(name, sql.Literal(" ".join(doc.split()))))
+    yield sql.SQL("COMMENT ON " + kind + " {} IS {}").format(name, sql.Literal(" ".join(doc.split())))
     for column in table.shape.columns:
         where = sql.SQL("{}.{}").format(name, sql.Identifier(column.name))
-        cursor.execute(sql.SQL("COMMENT ON COLUMN {} IS {}").format(where, sql.Literal(column.comment or None)))
+        yield sql.SQL("COMMENT ON COLUMN {} IS {}").format(where, sql.Literal(column.comment or None))
 
 
 def _role(cursor: Cursor, application: str) -> None:

@@ -10,7 +10,7 @@ from schemas.shop.rows import DailySales
 from streams.domain.shop.accounts import account
 from streams.domain.shop.projections import customer_summary, daily_sales
 from streams.kernel.commuting import Fact, find_clash
-from streams.kernel.explaining import explain
+from streams.kernel.explaining import Located, explain
 from streams.kernel.projection import Projection
 
 DAY = date(1997, 1, 1)
@@ -48,8 +48,8 @@ def test_the_last_one_wins_does_not_commute_and_the_pair_is_named() -> None:
 
 
 def test_a_row_is_explained_by_its_events() -> None:
-    opened = (0, 5, AccountOpened(account_id="a"), EventMetadata("o-1", "o", "", "", 1, 0))
-    bought = [(0, 6 + n, *fact) for n, fact in enumerate(facts("a", [7]))]
+    opened = Located("t", 0, 5, AccountOpened(account_id="a"), EventMetadata("o-1", "o", "", "", 1, 0))
+    bought = [Located("t", 0, 6 + n, *fact) for n, fact in enumerate(facts("a", [7]))]
     first, second = explain(customer_summary, "a", [opened, *bought])
     assert (first.event, first.changed) == (
         "AccountOpened",

@@ -27,7 +27,7 @@ def of(world: World, projection: str | None = None) -> list[Parked]:
 
 def ask(world: World, projection: str, what: Request, key: str | None = None) -> int:
     with connect(world.dsn, "test") as connection:
-        return request(connection, world.application.name, projection, what, key)
+        return len(request(connection, world.application.name, projection, what, key))
 
 
 def poison(world: World) -> None:
