@@ -7,24 +7,17 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from producers.asked import Answer
 from producers.ports import Cluster
 from schemas.errors import DecodingError
-from schemas.outcomes import Outcome, OutcomeCodec
+from schemas.outcomes import OutcomeCodec
 
 _LOG = logging.getLogger("kafold.client")
 POLL_S = 0.1
 TIMEOUT_S = 10.0
-
-
-class Answer(NamedTuple):
-    """An outcome, and the partition that it and its events are on."""
-
-    outcome: Outcome
-    partition: int
 
 
 class OutcomeReader:
@@ -33,7 +26,7 @@ class OutcomeReader:
     def __init__(self, cluster: Cluster, codecs: Mapping[str, OutcomeCodec]) -> None:
         """`codecs`: by outcomes topic. Nothing is read until `follow`."""
         self._codecs = codecs
-        self._waiting: dict[str, Future[Answer]] = {}
+        self._waiting: dict[str, list[Future[Answer]]] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._consumer = Consumer(cluster.consumer(group_id="kafold-client"))
@@ -56,15 +49,21 @@ class OutcomeReader:
             _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
             yield TopicPartition(topic, partition, end)
 
-    def expect(self, command_id: str) -> "Future[Answer]":
-        """Return the future of a command's outcome. Call it before the command is sent."""
+    def expect(self, *command_ids: str) -> "Future[Answer]":
+        """Return a future of the first outcome of these commands. Call it before they are sent."""
+        future: Future[Answer] = Future()
         with self._lock:
-            return self._waiting.setdefault(command_id, Future())
+            for command_id in command_ids:
+                self._waiting.setdefault(command_id, []).append(future)
+        return future
 
-    def forget(self, command_id: str) -> None:
-        """Stop waiting for a command's outcome."""
+    def forget(self, future: "Future[Answer]", *command_ids: str) -> None:
+        """Stop waiting; others who wait for the same commands go on."""
         with self._lock:
-            self._waiting.pop(command_id, None)
+            for command_id in command_ids:
+                left = [each for each in self._waiting.pop(command_id, []) if each is not future]
+                if left:
+                    self._waiting[command_id] = left
 
     def close(self) -> None:
         """End the thread and leave the cluster."""
@@ -89,12 +88,14 @@ class OutcomeReader:
             _LOG.warning("%s[%d]@%d is no outcome: %s", record.topic(), record.partition(), record.offset(), error)
             return
         with self._lock:
-            waiting = self._waiting.pop(outcome.command_id, None)
-        if waiting is not None:
-            waiting.set_result(Answer(outcome, record.partition()))
+            waiting = self._waiting.pop(outcome.command_id, [])
+        for future in waiting:
+            if not future.done():
+                future.set_result(Answer(outcome, record.partition()))
 
     def _fail(self, error: Exception) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
-            future.set_exception(error)
+        for future in {each for futures in waiting.values() for each in futures}:
+            if not future.done():
+                future.set_exception(error)

@@ -38,9 +38,23 @@ class CommandRoutes(Generic[H]):
         Raises:
             HandlerNotFound: nobody does; the text says what there is.
         """
-        if not isinstance(command, AppendEvents):
-            return self._by_type.of(command)
-        if command.aggregate not in self._by_aggregate:
+        return self.of_aggregate(command.aggregate) if isinstance(command, AppendEvents) else self._by_type.of(command)
+
+    def of_type(self, command: type[Command[Any, Any]]) -> H:
+        """Return who takes commands of a type of the application's.
+
+        Raises:
+            HandlerNotFound: nobody does.
+        """
+        return self._by_type.of_type(command)
+
+    def of_aggregate(self, aggregate: str) -> H:
+        """Return who takes what the platform sends to an aggregate type.
+
+        Raises:
+            HandlerNotFound: there is no such aggregate type.
+        """
+        if aggregate not in self._by_aggregate:
             known = ", ".join(sorted(self._by_aggregate)) or "none"
-            raise HandlerNotFound(f"no aggregate {command.aggregate!r} to append events to; registered: {known}")
-        return self._by_aggregate[command.aggregate]
+            raise HandlerNotFound(f"no aggregate type {aggregate!r}; registered: {known}")
+        return self._by_aggregate[aggregate]

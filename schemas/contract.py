@@ -10,16 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.appending import AppendEvents
+from schemas.asking import AskOutcome
 from schemas.codec import NO_EVOLUTION, MessageCodec, command_codec, event_codec
 from schemas.errors import DefinitionError
 from schemas.history import record_of
-from schemas.messages import Command, Event
+from schemas.messages import Command, Event, Message
 from schemas.metadata import CommandMetadata, EventMetadata
 from schemas.outcomes import OUTCOME_SCHEMA, OutcomeCodec
 from schemas.registry import Registry, SchemaIds, canonical
 from schemas.shape import RecordShape
 from schemas.topics import AggregateTopics
 from schemas.upcasting import Evolution
+
+PLATFORM_RECORDS = (AppendEvents, AskOutcome)  # on every commands topic
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Contract:
         return self._event_codec(ids)
 
     def _command_codec(self, ids: SchemaIds) -> MessageCodec[Any, CommandMetadata]:
-        types: tuple[type[Command[Any, Any]], ...] = (*self.commands, AppendEvents)
+        types: tuple[type[Message], ...] = (*self.commands, *PLATFORM_RECORDS)
         return command_codec(self.topics.commands, self.topics.namespace, types, ids, self.evolution)
 
     def _event_codec(self, ids: SchemaIds) -> MessageCodec[Any, EventMetadata]:
@@ -65,7 +68,7 @@ class Contract:
         """Return the shape of each message by its name in the history: the aggregate's and its own."""
         nowhere = Registry()
         shapes = [*self._command_codec(nowhere).shapes.values(), *self._event_codec(nowhere).shapes.values()]
-        return {record_of(shape.schema): shape for shape in shapes if shape.model is not AppendEvents}
+        return {record_of(shape.schema): shape for shape in shapes if shape.model not in PLATFORM_RECORDS}
 
     def check(self) -> None:
         """Check that every past version leads to a class of today.

@@ -34,13 +34,19 @@ class Handlers(Generic[H]):
         Raises:
             HandlerNotFound: there is none.
         """
+        return self.of_type(type(message))
+
+    def of_type(self, kind: type[Value]) -> H:
+        """Return the handler of a type.
+
+        Raises:
+            HandlerNotFound: there is none.
+        """
         try:
-            return self._by_type[type(message)]
+            return self._by_type[kind]
         except KeyError:
             known = ", ".join(sorted(each.__name__ for each in self._by_type)) or "none"
-            raise HandlerNotFound(
-                f"no handler for the {self._kind} {type(message).__name__}; registered: {known}"
-            ) from None
+            raise HandlerNotFound(f"no handler for the {self._kind} {kind.__name__}; registered: {known}") from None
 
     @property
     def types(self) -> tuple[type[Value], ...]:

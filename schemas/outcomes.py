@@ -95,6 +95,8 @@ class CommandFailed(KafoldError):
     """A command could not be understood, or its decider raised: mend the cause and ask again under the same id."""
 
 
+MISREAD = ""  # the command's name in the outcome of one of which only the id could be read
+
 OUTCOME_NAME = "kafold.Outcome"
 OUTCOME_SCHEMA: dict[str, Any] = {
     "type": "record",
@@ -188,7 +190,7 @@ def answer_of(outcome: Outcome, command: type[Command[R, E]], position: Position
     if outcome.status == Status.REJECTED:
         problem, detail = json.loads(outcome.problem or "[null,null]")
         return Rejected(_adapter(problem_type).validate_python(problem), detail)
-    raise CommandFailed(f"{outcome.command} {outcome.command_id} failed: {outcome.reason}")
+    raise CommandFailed(f"{outcome.command or 'command'} {outcome.command_id} failed: {outcome.reason}")
 
 
 @cache

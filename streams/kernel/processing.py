@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from schemas.appending import AppendEvents, AppendProblem
+from schemas.asking import AskOutcome, not_remembered
 from schemas.codec import MessageCodec
 from schemas.messages import Command
 from schemas.metadata import CommandMetadata, EventMetadata, event_id
-from schemas.outcomes import Outcome, Rejected, Status, answer_json, problem_json
+from schemas.outcomes import MISREAD, Outcome, Rejected, Status, answer_json, problem_json
 from streams.kernel.aggregate import Aggregate
 from streams.kernel.appending import Appending
 from streams.kernel.errors import WrongKey
@@ -107,6 +108,16 @@ class Processing:
         if decision.outcome.status is not FAILED:
             work.decisions[command_id] = decision
         return decision
+
+    def recall(self, work: Work, asked: AskOutcome, question_id: str, now_ms: int) -> Decision | bytes:
+        """Answer a question for an outcome: as the command was answered, or that nothing is remembered of it."""
+        unknown = Decision(asked.aggregate_id.encode(), not_remembered(question_id, asked.asked_id, now_ms))
+        return work.answered(asked.asked_id) or unknown
+
+    def misread(self, work: Work, command_id: str, reason: str, now_ms: int) -> Decision | bytes:
+        """Answer a command of which only the id can be read: as before if it was answered before, else failed."""
+        outcome = Outcome(command_id, MISREAD, FAILED, 0, None, [], None, None, reason, command_id, now_ms)
+        return work.answered(command_id) or Decision(b"", outcome)
 
     def _new(self, aggregate_id: str, partition: int) -> Known:
         """Return what is known of an aggregate without events. An older one has passed this check before."""

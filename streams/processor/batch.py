@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Message
 
+from schemas.asking import AskOutcome
 from schemas.dead_letters import DeadLetter
 from schemas.position import Place
 from streams.kernel.errors import WrongKey
 from streams.kernel.processing import FAILED, Decision, Work
-from streams.processor.lane import Lane, dead_letter
+from streams.processor.lane import Lane, Unreadable, dead_letter
 from streams.processor.local_state import Remembered
 from streams.processor.memory import PartitionMemory
 from streams.processor.transactions import Transactions
@@ -100,17 +101,30 @@ class Batch:
     def _decide(self, part: Part, record: Message) -> None:
         lane = part.owned.lane
         asked = lane.read(record)
-        if isinstance(asked, DeadLetter):
-            part.dead_letters.append(asked)
+        if isinstance(asked, Unreadable):
+            self._refuse(part, record, asked)
+            return
+        if isinstance(asked.command, AskOutcome):
+            answer = lane.processing.recall(part.work, asked.command, asked.command_id, self._now_ms)
+            part.answers.append((record.key(), answer))
             return
         try:
             answer = lane.processing.process(part.work, asked.command, asked.metadata, asked.command_id, self._now_ms)
         except WrongKey as error:
-            part.dead_letters.append(dead_letter(record, error))
+            self._refuse(part, record, Unreadable(dead_letter(record, error), asked.metadata.command_id))
             return
         part.answers.append((record.key(), answer))
         if isinstance(answer, Decision) and answer.outcome.status is FAILED:
             part.dead_letters.append(dead_letter(record, RuntimeError(answer.outcome.reason)))
+
+    def _refuse(self, part: Part, record: Message, unreadable: Unreadable) -> None:
+        """Keep what is no command as a dead letter, and tell whoever waits for it, if its id is known."""
+        letter, command_id = unreadable
+        part.dead_letters.append(letter)
+        if command_id is not None:
+            reason = f"{letter.error}: {letter.reason}"
+            answer = part.owned.lane.processing.misread(part.work, command_id, reason, self._now_ms)
+            part.answers.append((record.key() or b"", answer))
 
     def _write_events(self, transactions: Transactions) -> int:
         count = 0

@@ -1,7 +1,7 @@
 """A lane: one aggregate type's topics, codecs and decider, as the command processor uses them.
 
-Promises: `read` turns any record of the commands topic into either a command with its metadata, or a dead letter that
-says why not; it never raises for what a producer sent.
+Promises: `read` turns any record of the commands topic into a command with its metadata, a question for an outcome, or
+a dead letter that says why not, with the command's id where that can be read; it never raises for what a producer sent.
 """
 
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Message
 
+from schemas.asking import AskOutcome
 from schemas.codec import MessageCodec
 from schemas.dead_letters import DeadLetter
 from schemas.errors import DecodingError
@@ -25,11 +26,18 @@ from streams.kernel.processing import Processing
 
 
 class Asked(NamedTuple):
-    """A command as it was read from its topic."""
+    """A command, or a question for an outcome, as it was read from its topic."""
 
-    command: Command[Any, Any]
+    command: Command[Any, Any] | AskOutcome
     metadata: CommandMetadata
     command_id: str
+
+
+class Unreadable(NamedTuple):
+    """A record that is no command. `command_id`: None where its sender gave none, or it cannot be read."""
+
+    letter: DeadLetter
+    command_id: str | None
 
 
 @dataclass(frozen=True)
@@ -44,16 +52,23 @@ class Lane:
     processing: Processing
     fingerprint: str
 
-    def read(self, record: Message) -> Asked | DeadLetter:
+    def read(self, record: Message) -> Asked | Unreadable:
         """Return the command in a record, or the dead letter that it becomes."""
         try:
             command, metadata = self.commands.decode(record.value() or b"")
             if record.key() != command.aggregate_id.encode():
                 raise _wrong_key(command, record.key())
         except DecodingError as error:
-            return dead_letter(record, error)
+            return Unreadable(dead_letter(record, error), self._command_id(record))
         command_id = metadata.command_id or f"{record.topic()}-{record.partition()}-{record.offset()}"
         return Asked(command, metadata, command_id)
+
+    def _command_id(self, record: Message) -> str | None:
+        """Return the id that the sender of an unreadable command gave it, if that much can be read."""
+        try:
+            return self.commands.decode_metadata(record.value() or b"").command_id
+        except DecodingError:
+            return None
 
 
 def lanes(application: Application, ids: SchemaIds, partitions: int) -> Iterator[Lane]:
@@ -86,6 +101,6 @@ def dead_letter(record: Message, error: Exception) -> DeadLetter:
     )
 
 
-def _wrong_key(command: Command[Any, Any], key: bytes | None) -> WrongKey:
+def _wrong_key(command: Command[Any, Any] | AskOutcome, key: bytes | None) -> WrongKey:
     problem = f"the Kafka key is {key!r}, but the command is for {command.aggregate_id!r}: they must be the same"
     return WrongKey(problem)

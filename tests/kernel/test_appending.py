@@ -136,7 +136,7 @@ def test_an_event_that_cannot_be_folded_fails_the_command() -> None:
 
 
 def test_an_aggregate_that_there_is_not_is_named_with_those_that_there_are() -> None:
-    with pytest.raises(HandlerNotFound, match="no aggregate 'order' to append events to; registered: counter"):
+    with pytest.raises(HandlerNotFound, match="no aggregate type 'order'; registered: counter"):
         InProcessCommandBus(APPLICATION).dispatch(append(aggregate="order"))
 
 
