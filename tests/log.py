@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from schemas.asking import AskOutcome
 from schemas.dead_letters import DeadLetter
 from schemas.errors import DecodingError
 from schemas.messages import Command, Event
@@ -77,7 +78,7 @@ def log_of(application: Application, name: str, cluster: Kafka, ids: SchemaIds) 
 
 
 def commands_of(application: Application, name: str, cluster: Kafka, ids: SchemaIds) -> list[Asked]:
-    """Return every command of an aggregate type that can be understood; the others are dead letters."""
+    """Return every command of an aggregate type that can be understood; the others are dead letters, or questions."""
     aggregate = application.aggregate(name)
     codec = application.command_codec(aggregate, ids)
     found = []
@@ -86,7 +87,7 @@ def commands_of(application: Application, name: str, cluster: Kafka, ids: Schema
             command, metadata = codec.decode(each.value() or b"")
         except DecodingError:
             continue
-        if each.key() == command.aggregate_id.encode():
+        if each.key() == command.aggregate_id.encode() and not isinstance(command, AskOutcome):
             command_id = metadata.command_id or f"{each.topic()}-{each.partition()}-{each.offset()}"
             found.append(Asked(each.partition(), each.offset(), command, metadata, command_id))
     return found
