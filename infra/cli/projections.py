@@ -88,14 +88,14 @@ def diff(ctx: typer.Context, names: Names = None, as_json: AsJson = False) -> No
     told = invocation(ctx)
     application, chosen = told.application(), _chosen(told, names)
     with reaching(told.settings()) as endpoints, connect(endpoints.dsn, "diff") as connection:
-        found = {each: differences(connection, application.name, each) for each in chosen}
+        found = [(each, differences(connection, application.name, each)) for each in chosen]
     if as_json:
         print_json([
             {"name": each.name, "version": each.version, "prepared": lines is not None,
              "differences": [line._asdict() for line in lines or ()]}
-            for each, lines in found.items()
+            for each, lines in found
         ])  # fmt: skip
-    for each, lines in found.items() if not as_json else ():
+    for each, lines in found if not as_json else ():
         title = f"{each.name} v{each.version}"
         if lines is None:
             OUT.print(f"[yellow]·[/yellow] {title}: no table yet, `kafold up` makes it")
@@ -105,7 +105,7 @@ def diff(ctx: typer.Context, names: Names = None, as_json: AsJson = False) -> No
             OUT.print(f"[red]✗[/red] {title}: give the projection version {each.version + 1}, its table has rows")
             rows = [[line.column, line.in_code or "(none)", line.in_database or "(none)"] for line in lines]
             OUT.print(_table(["column", "in code", "in the database"], rows))
-    if any(found.values()):
+    if any(lines for _, lines in found):
         raise typer.Exit(NO)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import faust
 
-from schemas.errors import DefinitionError
 from streams.kafka.config import Kafka
+from streams.worker.credentials import credentials
 from streams.worker.duty import Duty
 from streams.worker.options import WorkerOptions
 from streams.worker.reading import Reading
@@ -44,14 +44,12 @@ def build(application: str, kafka: Kafka, reading: Reading, data_dir: Path, opti
     """Return the Faust application of a worker, not started.
 
     Raises:
-        DefinitionError: the cluster wants TLS or SASL.
+        DefinitionError: the worker cannot use one of the cluster's TLS or SASL properties.
     """
-    protocol = kafka.properties.get("security.protocol", "plaintext")
-    if protocol.lower() != "plaintext":
-        raise DefinitionError(f"the worker cannot speak {protocol} to Kafka yet: give it a plaintext listener")
     app = WorkerApp(
         f"{application}-{GROUP_SUFFIX}",
         broker=";".join(f"kafold://{each.strip()}" for each in kafka.bootstrap_servers.split(",")),
+        broker_credentials=credentials(kafka.properties),
         Topic=BatchTopic,
         store="memory://",
         datadir=str(data_dir),
