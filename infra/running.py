@@ -10,7 +10,7 @@ has stopped, in order; ports of last time are taken again where they are free.
 import importlib.util
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from infra.registries import schema_ids
 from infra.settings import Settings
 from infra.supervisor import Part, Supervisor
 from infra.waiting import wait_until
+from infra.watching import noted
 from schemas.registry import SchemaIds
 from streams.kafka.config import Kafka
 from streams.kernel.application import Application
@@ -51,6 +52,7 @@ class Running:
     api_url: str
     group: Supervisor
     psql: str
+    watched: Mapping[str, str]  # by part, the address of its /metrics, /ready and /live
 
 
 @contextmanager
@@ -69,12 +71,14 @@ def running(
         url = f"http://{settings.api.host}:{port}"
         on_progress("starting processors, workers and the read API")
         kafka = kafka_at(endpoints)
+        watched = watched_parts(settings, sizes)
         with (
-            Supervisor(_parts(target, endpoints, sizes, settings, port), settings.home / "logs") as group,
+            noted(settings.home, watched | {"api": url}),
+            Supervisor(_parts(target, endpoints, settings, port, watched), settings.home / "logs") as group,
             schema_ids(settings, kafka) as ids,
         ):
             _await_api(url, settings)
-            yield Running(endpoints, kafka, ids, url, group, psql_line(settings, endpoints))
+            yield Running(endpoints, kafka, ids, url, group, psql_line(settings, endpoints), watched | {"api": url})
 
 
 def psql_line(settings: Settings, endpoints: Endpoints) -> str:
@@ -99,17 +103,28 @@ def _relative(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _parts(target: str, endpoints: Endpoints, sizes: Sizes, settings: Settings, port: int) -> list[Part]:
+def watched_parts(settings: Settings, sizes: Sizes) -> dict[str, str]:
+    """Return for each processor and worker the address where it is to be watched."""
+    host = settings.watch.host
+
+    def address(base: int | None, slot: int) -> str:
+        return f"http://{host}:{free_port() if base is None else base + slot}"
+
+    processors = {f"processor-{slot}": address(settings.watch.processor_port, slot) for slot in range(sizes.processors)}
+    return processors | {f"worker-{slot}": address(settings.watch.worker_port, slot) for slot in range(sizes.workers)}
+
+
+def _parts(
+    target: str, endpoints: Endpoints, settings: Settings, api_port: int, watched: Mapping[str, str]
+) -> list[Part]:
     kafold = [sys.executable, "-m", "infra.cli.main", "-A", target]
     environment = endpoints.environment() | {"KAFOLD_HOME": str(settings.home)}
-    processors = [
-        Part(f"processor-{slot}", [*kafold, "processor", "--slot", str(slot)], environment)
-        for slot in range(sizes.processors)
-    ]
-    workers = [
-        Part(f"worker-{slot}", [*kafold, "worker", "--slot", str(slot)], environment) for slot in range(sizes.workers)
-    ]
-    return [*processors, *workers, Part("api", [*kafold, "api", "--port", str(port)], environment)]
+    parts = []
+    for name, address in watched.items():
+        kind, _, slot = name.partition("-")
+        options = ["--slot", slot, "--port", address.rpartition(":")[2]]
+        parts.append(Part(name, [*kafold, kind, *options], environment))
+    return [*parts, Part("api", [*kafold, "api", "--port", str(api_port)], environment)]
 
 
 def _api_port(settings: Settings) -> int:

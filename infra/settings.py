@@ -73,6 +73,20 @@ class ApiSettings(BaseModel):
     port: Port | None = Field(None, description="Port to listen on; none takes a free one.")
 
 
+class WatchSettings(BaseModel):
+    """Where processors and workers serve `/metrics`, `/ready` and `/live`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; loopback unless told otherwise.")
+    processor_port: Port | None = Field(
+        None, description="Processors' port, plus their slot; none: free ones under `kafold up`, else no server."
+    )
+    worker_port: Port | None = Field(
+        None, description="Workers' port, plus their slot; none: free ones under `kafold up`, else no server."
+    )
+
+
 def _absolute(path: Path) -> Path:
     return path.expanduser().resolve()
 
@@ -100,6 +114,7 @@ class Settings(BaseSettings):
         7 * 24 * 3600, ge=60, description="How long a command id is remembered, so that a repeated command is answered."
     )
     api: ApiSettings = Field(default_factory=ApiSettings, description="Where the read API listens.")
+    watch: WatchSettings = Field(default_factory=WatchSettings, description="Where the other parts are watched.")
 
     @classmethod
     def settings_customise_sources(

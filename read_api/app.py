@@ -20,10 +20,11 @@ from read_api.queries import TableQueries
 from read_api.query_routes import query_routes
 from read_api.read_model import PostgresReadModel
 from read_api.registry_routes import Contents, registry_routes
+from read_api.watching import watch
 from schemas.errors import DefinitionError
 from streams.kernel.application import Application
 
-RESERVED = frozenset({"commands", "docs", "health", "queries", "redoc", "registry"})
+RESERVED = frozenset({"commands", "docs", "health", "live", "metrics", "queries", "ready", "redoc", "registry"})
 
 
 def create_app(application: Application, dsn: str, registry: Contents | None = None) -> FastAPI:
@@ -45,7 +46,10 @@ def create_app(application: Application, dsn: str, registry: Contents | None = N
     )
     tables = TableQueries(application)
     bus = QueryBus([tables.row_by_key, tables.page_of_rows, *application.queries], read_model)
-    app.include_router(health_routes(application, read_model))
+    health = health_routes(application, read_model)
+    app.include_router(health, prefix="/health")
+    app.include_router(health, include_in_schema=False)  # /ready and /live, as every part has them
+    watch(app)
     app.include_router(query_routes(application, bus))
     if registry is not None:
         app.include_router(registry_routes(registry), prefix="/registry")

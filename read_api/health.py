@@ -23,7 +23,7 @@ class Health(BaseModel):
 
 def health_routes(application: Application, read_model: PostgresReadModel) -> APIRouter:
     """Return both health routes."""
-    router = APIRouter(prefix="/health", tags=["health"])
+    router = APIRouter(tags=["health"])
 
     @router.get("/live", summary="Whether the server lives", response_model=Health)
     async def live() -> Health:

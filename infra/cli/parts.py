@@ -11,8 +11,13 @@ from infra.cli.context import invocation
 
 Slot = Annotated[int, typer.Option(min=0, help="Its number among its like; two of one number fence each other.")]
 
+WatchPort = Annotated[
+    int | None,
+    typer.Option(min=1, max=65535, help="Port of its metrics and health.", show_default="the settings', or none"),
+]
 
-def processor(ctx: typer.Context, slot: Slot = 0) -> None:
+
+def processor(ctx: typer.Context, slot: Slot = 0, port: WatchPort = None) -> None:
     """Run one command processor."""
     from infra.engines import engines
     from infra.preparing import kafka_at
@@ -33,15 +38,17 @@ def processor(ctx: typer.Context, slot: Slot = 0) -> None:
                 settings.home / "processors" / str(slot),
                 slot=slot,
                 dedupe_window_s=settings.dedupe_window_s,
+                watch=_watch(settings.watch.host, port, settings.watch.processor_port, slot),
             )
 
 
-def worker(ctx: typer.Context, slot: Slot = 0) -> None:
+def worker(ctx: typer.Context, slot: Slot = 0, port: WatchPort = None) -> None:
     """Run one worker, which keeps the projections."""
     from infra.engines import engines
     from infra.preparing import kafka_at
     from infra.registries import schema_ids
     from streams.worker.main import run
+    from streams.worker.options import WorkerOptions
 
     told = invocation(ctx)
     told.log_to_console()
@@ -51,7 +58,8 @@ def worker(ctx: typer.Context, slot: Slot = 0) -> None:
         data = settings.home / "workers" / str(slot)
         data.mkdir(parents=True, exist_ok=True)
         with schema_ids(settings, kafka) as ids:
-            run(told.application(), kafka, endpoints.dsn, ids, data)
+            watch = _watch(settings.watch.host, port, settings.watch.worker_port, slot)
+            run(told.application(), kafka, endpoints.dsn, ids, data, WorkerOptions(watch=watch))
 
 
 def api(
@@ -71,3 +79,9 @@ def api(
     with engines(settings) as endpoints:
         registry = embedded_contents(settings, kafka_at(endpoints))
         run(told.application(), endpoints.dsn, host or settings.api.host, port or settings.api.port or 8000, registry)
+
+
+def _watch(host: str, told: int | None, base: int | None, slot: int) -> tuple[str, int] | None:
+    """Where a part is watched: where it was told, or at the settings' port for its slot."""
+    port = told if told is not None else None if base is None else base + slot
+    return None if port is None else (host, port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,11 +11,15 @@ import typer
 from infra.cli.context import invocation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import RenderableType
 
     from infra.running import Running
     from infra.supervisor import PartStatus
+    from infra.watching import PartHealth
 
+ASK_S = 1.0
 PHASE_STYLE = {"running": "green", "waiting": "yellow", "stopping": "yellow", "stopped": "dim"}
 
 
@@ -42,9 +47,21 @@ def _watch(everything: Running) -> None:
     from rich.live import Live
 
     from infra.cli.console import OUT
+    from infra.watching import ask_all
 
-    with Live(get_renderable=lambda: _picture(everything), console=OUT, refresh_per_second=2):
-        everything.group.run()
+    healths: dict[str, PartHealth] = {}
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.wait(ASK_S):
+            healths.update({each.part: each for each in ask_all(everything.watched)})
+
+    threading.Thread(target=ask, name="health", daemon=True).start()
+    try:
+        with Live(get_renderable=lambda: _picture(everything, healths), console=OUT, refresh_per_second=2):
+            everything.group.run()
+    finally:
+        ended.set()
 
 
 def _report(everything: Running) -> None:
@@ -65,16 +82,19 @@ def _report(everything: Running) -> None:
     everything.group.run(tell)
 
 
-def _picture(everything: Running) -> RenderableType:
+def _picture(everything: Running, healths: Mapping[str, PartHealth]) -> RenderableType:
     from rich.console import Group
+    from rich.markup import escape
     from rich.table import Table
+
+    from infra.cli.status import lag_text
 
     where = Table.grid(padding=(0, 2))
     for name, address in _addresses(everything):
         where.add_row(f"[dim]{name}[/dim]", address)
     parts = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("part", "state", "pid", "for", "restarts"):
-        parts.add_column(heading, justify="left" if heading in {"part", "state"} else "right")
+    for heading in ("part", "state", "pid", "for", "restarts", "lag", "health"):
+        parts.add_column(heading, justify="left" if heading in {"part", "state", "health"} else "right")
     for part in everything.group.status():
         style = PHASE_STYLE[part.phase.value]
         parts.add_row(
@@ -83,6 +103,8 @@ def _picture(everything: Running) -> RenderableType:
             str(part.pid or ""),
             _span(part.for_s),
             f"{part.restarts}" + (f" [dim](last exit code {part.exit_code})[/dim]" if part.restarts else ""),
+            lag_text(healths[part.name]) if part.name in healths else "",
+            escape(healths[part.name].reason) if part.name in healths else "",
         )
     return Group(where, "", parts, "", "[dim]Ctrl-C stops everything in order.[/dim]")
 
@@ -92,6 +114,7 @@ def _addresses(everything: Running) -> list[tuple[str, str]]:
         ("Kafka", everything.endpoints.bootstrap_servers),
         ("read API", f"{everything.api_url}/docs"),
         ("SQL", everything.psql),
+        *((f"{part} metrics", f"{address}/metrics") for part, address in everything.watched.items()),
     ]
 
 

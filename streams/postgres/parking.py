@@ -97,6 +97,9 @@ GROUP BY projection, version, key, by_message ORDER BY min(parked_at), projectio
 """
 
 
+_COUNT = "SELECT projection, count(*) FROM kafold.parked_keys WHERE application = %s GROUP BY projection"
+
+
 class Request(Enum):
     """What may be asked of parked events: fold them again (after a fix), or give them up for this projection."""
 
@@ -178,6 +181,11 @@ def parked(
 def summaries(connection: Connection, application: str, projection: str | None = None) -> list[ParkedSummary]:
     """Return the parked keys, those that wait longest first."""
     return [ParkedSummary(*row) for row in connection.execute(_SUMMARIES, [application, projection, projection])]
+
+
+def count_keys(connection: Connection, application: str) -> list[tuple[str, int]]:
+    """Return how many keys of each projection are parked, where any are."""
+    return connection.execute(_COUNT, [application]).fetchall()
 
 
 def request(

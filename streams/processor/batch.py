@@ -88,6 +88,11 @@ class Batch:
                 record = letter.key, letter.value
                 transactions.produce(self._dead_letters_topic, part.owned.partition, [record], letter.to_headers())
 
+    @property
+    def parts(self) -> Iterable[Part]:
+        """Each partition's share."""
+        return self._parts.values()
+
     def consumed(self) -> dict[Place, int]:
         """Return, by partition, the offset to go on from."""
         return {place: part.next_offset for place, part in self._parts.items()}

@@ -29,6 +29,7 @@ from streams.processor.lane import lanes
 from streams.processor.memories import Memories
 from streams.processor.recovery import Recovery
 from streams.processor.transactions import Transactions
+from streams.processor.watched import Watched
 
 _LOG = logging.getLogger("kafold.processor")
 BATCH_COMMANDS_MAX = 5_000
@@ -55,6 +56,7 @@ class CommandProcessor:
         *,
         slot: int = 0,
         dedupe_window_s: int = DEDUPE_WINDOW_S,
+        watched: Watched | None = None,
     ) -> None:
         """Join the group; commands are processed by `turn` or `run`.
 
@@ -66,6 +68,7 @@ class CommandProcessor:
             state: the folder of this slot's local state; what is missing in it is read from the log.
             slot: its number among the application's processors; two of the same slot fence each other.
             dedupe_window_s: for how long a command id has one effect and one answer, in seconds.
+            watched: is told what goes on.
         """
         self._application = application
         self._kafka = kafka
@@ -86,6 +89,8 @@ class CommandProcessor:
             )
         )
         self._recovery = Recovery(kafka, self._consumer)
+        self._watched = watched or Watched()
+        self._watched.watch(self._consumer, self._positions, lambda: len(self._recovery))
         self._consumer.subscribe(
             list(self._lanes), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
@@ -111,6 +116,7 @@ class CommandProcessor:
         if self._recovery:
             self._recover()
         self._memories.write(owned.memory for owned in self._owned.values())
+        self._watched.turned()
         return count
 
     def close(self) -> None:
@@ -137,16 +143,20 @@ class CommandProcessor:
         count = batch.decide(records, self._owned)
         if not count:
             return 0
+        began_s = time.perf_counter()
         try:
             self._commit(batch, group)
         except TransactionAborted as error:
+            self._watched.undone("aborted")
             _LOG.warning("a transaction was aborted, its commands are decided again: %s", error)
             self._rewind()
             return 0
         except Indefinite as error:
+            self._watched.undone("indefinite")
             _LOG.warning("a transaction's end is unknown, the log is read again: %s", error)
             self._start_over()
             return 0
+        self._watched.committed(records, count, time.perf_counter() - began_s, batch.parts)
         return count
 
     def _commit(self, batch: Batch, group: Any) -> None:
@@ -154,6 +164,9 @@ class CommandProcessor:
         batch.write(self._transactions)
         self._transactions.commit(batch.consumed(), group)
         batch.committed()
+
+    def _positions(self) -> dict[Place, int]:
+        return {place: owned.next_offset for place, owned in list(self._owned.items())}
 
     def _rewind(self) -> None:
         for place, owned in self._owned.items():
@@ -183,6 +196,7 @@ class CommandProcessor:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
         consumer.pause(partitions)
+        self._watched.joined()
         for partition in partitions:
             self._start_recovery((partition.topic, partition.partition))
 

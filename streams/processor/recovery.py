@@ -62,9 +62,9 @@ class Recovery:
         self._waiting: dict[Place, Recovering] = {}
         self._by_log: dict[Place, Recovering] = {}
 
-    def __bool__(self) -> bool:
-        """Return whether any partition is on its way."""
-        return bool(self._waiting)
+    def __len__(self) -> int:
+        """Return how many partitions are on their way."""
+        return len(self._waiting)
 
     def start(self, lane: Lane, partition: int, memory: PartitionMemory) -> None:
         """Begin with a partition, from the position that its memory has."""

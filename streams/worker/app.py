@@ -53,7 +53,7 @@ def build(application: str, kafka: Kafka, reading: Reading, data_dir: Path, opti
         Topic=BatchTopic,
         store="memory://",
         datadir=str(data_dir),
-        web_enabled=False,
+        **_web(options),
         web_tables_enabled=False,
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
@@ -76,6 +76,13 @@ def build(application: str, kafka: Kafka, reading: Reading, data_dir: Path, opti
     app.timer(GARBAGE_S)(collect_garbage)
     app.on_partitions_revoked.connect(give_back)
     return app
+
+
+def _web(options: WorkerOptions) -> dict[str, Any]:
+    if options.watch is None:
+        return {"web_enabled": False}
+    host, port = options.watch
+    return {"web_enabled": True, "web_bind": host, "web_host": host, "web_port": port}
 
 
 def _agent(app: WorkerApp, reading: Reading, duty: Duty) -> None:

@@ -6,6 +6,7 @@ checkpoints of its own, so that one never waits for the other.
 Promises: a duty is told everything of a partition in order, and nothing of one that was lost.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -33,18 +34,35 @@ class Hand(Protocol):
         ...
 
 
+Applied = Callable[[str, Partition, Sequence[Any], float], None]
+
+
+def tell_nobody(duty: str, partition: Partition, records: Sequence[Any], seconds: float) -> None:
+    """Nobody watches."""
+
+
 @dataclass(frozen=True)
 class Duty:
-    """`readers`: by topic, who has a checkpoint there. `parked`: what a new owner of a partition must know of them."""
+    """`readers`: by topic, who has a checkpoint there. `parked`: what a new owner of a partition must know of them.
+
+    `applied` is told of each batch, by the duty's name, and how many seconds it took; in the lanes' threads.
+    """
 
     name: str
     readers: Mapping[str, Sequence[Reader]]
     lanes: Lanes[Hand]
     parked: Callable[[Cursor, str], dict[Reader, ParkedKeys]]
+    applied: Applied = tell_nobody
 
     async def hand(self, partition: Partition, records: Sequence[Any]) -> None:
         """Have records applied, when there is room in the partition's lane."""
-        await self.lanes.put(partition, lambda hand: hand.apply(partition, records))
+
+        def apply(hand: Hand) -> None:
+            began_s = time.perf_counter()
+            hand.apply(partition, records)
+            self.applied(self.name, partition, records, time.perf_counter() - began_s)
+
+        await self.lanes.put(partition, apply)
 
     async def settle(self, partition: Partition) -> None:
         """Have a partition settled."""

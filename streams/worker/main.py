@@ -9,6 +9,7 @@ import gc
 import logging
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from schemas.registry import SchemaIds
@@ -22,6 +23,8 @@ from streams.worker.options import WorkerOptions
 from streams.worker.reading import Reading
 from streams.worker.source import sources
 from streams.worker.watchdog import EXIT_FAILED, Watchdog
+from streams.worker.watched import Watched
+from streams.worker.web import serve
 
 _LOG = logging.getLogger("kafold.worker")
 
@@ -50,7 +53,11 @@ def run(
     worker = _Worker(loop, options)
     duties = [folding(application.name, reads, dsn, options.lanes, worker.fail)]
     reading = Reading(dsn, application.name, duties, topic_ids(kafka, reads))
-    worker.work(build(application.name, kafka, reading, data_dir, options), reading)
+    watched = Watched(reading)
+    reading.duties = [replace(duty, applied=watched.applied) for duty in reading.duties]
+    app = build(application.name, kafka, reading, data_dir, options)
+    serve(app, watched, dsn, application.name)
+    worker.work(app, reading)
 
 
 class _Worker:

@@ -13,3 +13,4 @@ class WorkerOptions:
     session_timeout_s: float = 10.0
     stall_s_max: float = 60.0
     stop_s_max: float = 20.0
+    watch: tuple[str, int] | None = None  # the host and the port of Faust's web server; None: there is none

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.position import Place
 from streams.postgres.checkpoints import take
@@ -29,6 +29,13 @@ class Batch:
     records: Sequence[Any]
 
 
+class Fetched(NamedTuple):
+    """How far the consumer is in a partition, and where that ends, as of the last fetch."""
+
+    position: int
+    end: int
+
+
 class Reading:
     """The worker's side of reading. Its methods are called in the event loop."""
 
@@ -37,6 +44,8 @@ class Reading:
         self.duties = duties
         self.partitions: dict[Place, Owned] = {}
         self.turned_at = time.monotonic()
+        self.joined = False
+        self.handed: dict[Place, int] = {}
         self._dsn = dsn
         self._application = application
         self._topic_ids = topic_ids
@@ -54,7 +63,9 @@ class Reading:
         """Begin to own these partitions and no others; return where each goes on."""
         await self.give_back()
         wanted = sorted(place for place in places if any(place[0] in duty.readers for duty in self.duties))
+        self.handed = {}
         self.partitions = await asyncio.to_thread(self._take, wanted)
+        self.joined = True
         return {place: min(each.start for each in owned.values()) for place, owned in self.partitions.items()}
 
     async def hand(self, duty: Duty, batch: Batch) -> None:

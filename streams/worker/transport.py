@@ -8,20 +8,24 @@ leans on these internals of faust-streaming 0.15.3, which `tests/worker/test_fau
 - `Consumer._drain_messages` is the loop from fetching to `Consumer.callback`, and `_wait_next_records` its fetch;
 - `Consumer.seek_wait` seeks on the consumer's thread;
 - the conductor calls `Consumer.on_buffer_full` when the agent's buffer fills up, and waits in `Consumer.callback` when
-  it is full.
+  it is full;
+- the aiokafka consumer's `_subscription` knows each partition's position and high watermark.
 
 Promises: an aborted or open transaction's records are never seen; records that were fetched for an ownership that has
 ended are dropped, and if their partition is still (or again) ours, it is read anew from its checkpoint.
 """
 
 import time
+from collections.abc import Iterable
 from typing import Any, cast
 
 import faust.transport.drivers.aiokafka as driver
+from aiokafka import TopicPartition  # type: ignore[import-untyped]
 from faust.types import TP, ConsumerMessage
 
+from schemas.position import Place
 from streams.kernel.errors import TopicProblem
-from streams.worker.reading import Batch, Reading
+from streams.worker.reading import Batch, Fetched, Reading
 
 FETCH_WAIT_S = 1.0
 # A partition that was emptied while a request for the others was under way is asked for only after that has returned.
@@ -93,6 +97,7 @@ class Consumer(driver.Consumer):
         if held is None or not fetched:
             return
         last = fetched[-1]
+        self.reading.handed[tp.topic, tp.partition] = last.offset + 1
         message = ConsumerMessage(
             tp.topic, tp.partition, last.offset, time.time(), last.timestamp_type, [], None,
             cast("bytes", Batch(held, fetched)), None, 0, 0, TP(tp.topic, tp.partition),
@@ -100,6 +105,20 @@ class Consumer(driver.Consumer):
         )  # fmt: skip
         await self.wait_first(self.callback(message), self.suspend_flow.wait())
         self._read_offset[message.tp] = last.offset
+
+    def fetched(self, places: Iterable[Place]) -> dict[Place, Fetched]:
+        """Return how far it is in the partitions that it has fetched from, as of the last fetch."""
+        consumer = cast("Any", self._thread)._consumer  # noqa: SLF001
+        subscription = None if consumer is None else consumer._subscription.subscription  # noqa: SLF001
+        if subscription is None or subscription.assignment is None:
+            return {}
+        # Numbers that another thread writes, which is fine for reading how far it is.
+        states = {place: subscription.assignment.state_value(TopicPartition(*place)) for place in places}
+        return {
+            place: Fetched(state.position, state.highwater)
+            for place, state in states.items()
+            if state is not None and state.has_valid_position and state.highwater is not None
+        }
 
 
 class Transport(driver.Transport):
