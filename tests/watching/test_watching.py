@@ -20,7 +20,11 @@ WELL = Health(True, "owns its partitions and keeps up", 1, 0, 0.0)
 
 
 def names(text: str) -> set[str]:
-    return {family.name for family in text_string_to_metric_families(text) if family.name.startswith("kafold_")}
+    return {
+        family.name
+        for family in text_string_to_metric_families(text)
+        if family.name.startswith("kafold_") and not family.name.endswith("_created")
+    }
 
 
 @pytest.mark.parametrize("part", Part)
