@@ -4,8 +4,9 @@ Promises: commands of one partition are decided in their order; an answer that w
 bytes; nothing outside the batch changes until `committed` is called.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from confluent_kafka import Message
 
@@ -17,7 +18,11 @@ from streams.kernel.processing import FAILED, Decision, Work
 from streams.processor.lane import Lane, Unreadable, dead_letter
 from streams.processor.local_state import Remembered
 from streams.processor.memory import PartitionMemory
-from streams.processor.transactions import Transactions
+from streams.processor.transactions import Headers, Transactions
+from streams.watching.spans import HEADER, DecideSpan, traceparent
+from streams.watching.spans import is_on as spans_on
+
+REPEATED = "repeated"
 
 
 @dataclass(slots=True)
@@ -41,6 +46,22 @@ class Part:
     outcome_offsets: list[int] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     final: dict[str, Remembered] = field(default_factory=dict)
+    spans: dict[str, DecideSpan] = field(default_factory=dict)  # by command id, of commands that carry a traceparent
+
+    def span_of(self, answer: Decision | bytes) -> DecideSpan | None:
+        """Return the span that an answer belongs to; one that was given before has none."""
+        return None if isinstance(answer, bytes) else self.spans.get(answer.outcome.command_id)
+
+    def end_spans(self) -> None:
+        """End the spans, because the transaction has committed."""
+        if self.spans:
+            statuses = {
+                answer.outcome.command_id: answer.outcome.status
+                for _, answer in self.answers
+                if isinstance(answer, Decision)
+            }
+            for command_id, span in self.spans.items():
+                span.end(statuses.get(command_id, REPEATED))
 
     def log_position(self) -> dict[Place, int]:
         """Return how far the partition's events and outcomes go with this part, which is known once it is committed."""
@@ -100,6 +121,7 @@ class Batch:
     def committed(self) -> None:
         """Make known what was decided, because its transaction has committed."""
         for part in self._parts.values():
+            part.end_spans()
             part.owned.memory.commit(part.work, part.final, part.log_position())
             part.owned.next_offset = part.next_offset
 
@@ -113,6 +135,9 @@ class Batch:
             answer = lane.processing.recall(part.work, asked.command, asked.command_id, self._now_ms)
             part.answers.append((record.key(), answer))
             return
+        if (parent := traceparent(record.headers())) is not None:
+            about = {"kafold.command": type(asked.command).__name__, "kafold.command_id": asked.command_id}
+            part.spans[asked.command_id] = DecideSpan(parent, spans_on(), about)
         try:
             answer = lane.processing.process(part.work, asked.command, asked.metadata, asked.command_id, self._now_ms)
         except WrongKey as error:
@@ -134,14 +159,15 @@ class Batch:
     def _write_events(self, transactions: Transactions) -> int:
         count = 0
         for part in self._parts.values():
-            # The work holds each decision once, a repeat within the batch is only another answer.
-            events = [
-                (decision.key, event, decision.outcome.offsets)
-                for decision in part.work.decisions.values()
-                for event in decision.events
-            ]
-            transactions.produce_events(part.owned.lane.topics.events, part.owned.partition, events)
-            count += len(events)
+            for headers, decisions in _runs(part):
+                # The work holds each decision once, a repeat within the batch is only another answer.
+                events = [
+                    (decision.key, event, decision.outcome.offsets)
+                    for decision in decisions
+                    for event in decision.events
+                ]
+                transactions.produce_events(part.owned.lane.topics.events, part.owned.partition, events, headers)
+                count += len(events)
         return count
 
     def _write_outcomes(self, part: Part, transactions: Transactions) -> None:
@@ -156,5 +182,25 @@ class Batch:
                 part.final[answer.outcome.command_id] = Remembered(self._now_ms, encoded)
         if records:
             topic, partition = part.owned.lane.topics.outcomes, part.owned.partition
+            if part.spans:
+                headers = [_carried(part.span_of(answer)) for _, answer in part.answers]
+                for record, carried in zip(records[:-1], headers, strict=False):
+                    transactions.produce(topic, partition, [record], carried)
+                transactions.produce_last(topic, partition, *records[-1], part.outcome_offsets, headers[-1])
+                return
             transactions.produce(topic, partition, records[:-1])
             transactions.produce_last(topic, partition, *records[-1], part.outcome_offsets)
+
+
+def _runs(part: Part) -> Iterator[tuple[Headers, Iterable[Decision]]]:
+    """Yield the decisions in order, in runs whose events have the same headers; nearly always in one."""
+    decisions = part.work.decisions
+    if not part.spans:
+        yield [], decisions.values()
+        return
+    for span, run in groupby(decisions.values(), part.span_of):
+        yield _carried(span), list(run)
+
+
+def _carried(span: DecideSpan | None) -> Headers:
+    return [] if span is None else [(HEADER, span.carried)]

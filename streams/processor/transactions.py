@@ -70,11 +70,19 @@ class Transactions:
         """Put records (key, value) of one partition into the open transaction; undelivered ones fail its commit."""
         self._put(topic, partition, records, None, headers or [])
 
-    def produce_last(self, topic: str, partition: int, key: bytes, value: bytes, offsets: list[int]) -> None:
+    def produce_last(
+        self, topic: str, partition: int, key: bytes, value: bytes, offsets: list[int], headers: Headers | None = None
+    ) -> None:
         """Put one record into the open transaction; its offset is in `offsets` when the transaction has committed."""
-        self.produce_events(topic, partition, [(key, value, offsets)])
+        self.produce_events(topic, partition, [(key, value, offsets)], headers)
 
-    def produce_events(self, topic: str, partition: int, events: Sequence[tuple[bytes, bytes, list[int]]]) -> None:
+    def produce_events(
+        self,
+        topic: str,
+        partition: int,
+        events: Sequence[tuple[bytes, bytes, list[int]]],
+        headers: Headers | None = None,
+    ) -> None:
         """Put events (key, value, list for the offset) of one partition into the open transaction, in order.
 
         An idempotent producer delivers a partition's records in order, so one callback serves them all: the n-th
@@ -89,7 +97,7 @@ class Transactions:
             else:
                 self._failures.append(error)
 
-        self._put(topic, partition, ((key, value) for key, value, _ in events), delivered, [])
+        self._put(topic, partition, ((key, value) for key, value, _ in events), delivered, headers or [])
 
     def flush(self) -> None:
         """Wait until everything so far is delivered, so that offsets are known.

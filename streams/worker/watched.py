@@ -11,6 +11,7 @@ from typing import Any
 from schemas.position import Place
 from streams.postgres.connection import connect
 from streams.postgres.parking import count_keys
+from streams.watching import spans
 from streams.watching.lag import Health, Lag, LagClock, judge
 from streams.watching.metrics import Metrics, Part
 from streams.worker.partition import Partition
@@ -38,6 +39,8 @@ class Watched:
         self.metrics.observe("batch_events", len(records), duty)
         self.metrics.observe("transaction_seconds", seconds, duty)
         self._newest_s[partition.topic, partition.number] = records[-1].timestamp / 1000
+        if spans.is_on():
+            spans.project_spans(duty, partition.topic, partition.number, records, seconds)
 
     async def count_parked(self, dsn: str, application: str) -> None:
         """Ask the database how many keys are parked."""

@@ -35,8 +35,8 @@ class Deadly(Transactions):
         self._die_at("begin")
         super().begin()
 
-    def produce_events(self, topic: str, partition: int, events: Any) -> None:
-        super().produce_events(topic, partition, events)
+    def produce_events(self, topic: str, partition: int, events: Any, headers: Any = None) -> None:
+        super().produce_events(topic, partition, events, headers)
         self._die_at("events")
 
     def flush(self) -> None:

@@ -1,10 +1,15 @@
 """A worker in a process of its own: `python -m tests.worker.child NAME BOOTSTRAP DSN FOLDER`."""
 
 import logging
+import os
 import sys
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 
 from schemas.metadata import EventMetadata
 from schemas.shop.accounts import AccountEvent
@@ -17,6 +22,7 @@ from streams.kernel.application import Application
 from streams.worker.main import run
 from streams.worker.options import WorkerOptions
 
+SPANS = "KAFOLD_TEST_SPANS"  # a variable that names a file for the worker's spans
 FIXED = "fixed"  # a file of this name in the folder's parent says that the code was mended
 
 
@@ -34,9 +40,20 @@ def application(name: str, folder: Path) -> Application:
     return replace(shop, name=name, projections=projections)
 
 
+def trace_into(file: Path) -> None:
+    """Write each span as a line of JSON."""
+    provider = TracerProvider()
+    out = file.open("a", encoding="utf-8", buffering=1)
+    exporter = ConsoleSpanExporter(out=out, formatter=lambda span: span.to_json(indent=None) + "\n")
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+
+
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     name, bootstrap_servers, dsn, folder = sys.argv[1:]
+    if SPANS in os.environ:
+        trace_into(Path(os.environ[SPANS]))
     kafka = Kafka(bootstrap_servers)
     # Small batches and short limits: more rebalances and more commits to be killed in.
     options = WorkerOptions(fetch_bytes_max=32_768, session_timeout_s=6.0, stop_s_max=8.0)
