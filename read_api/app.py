@@ -53,7 +53,7 @@ def create_app(application: Application, dsn: str, registry: Contents | None = N
     app.include_router(query_routes(application, bus))
     if registry is not None:
         app.include_router(registry_routes(registry), prefix="/registry")
-    app.include_router(projection_routes(application, bus))
+    app.include_router(projection_routes(application, bus, read_model.parked))
     problems.install(app)
     _document_problems(app)
     return app

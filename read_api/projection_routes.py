@@ -1,11 +1,14 @@
 """Routes of a projection: one row by its key, and pages of its rows.
 
-Promises: each projection has routes of its own, so that OpenAPI tells the type of its keys and rows.
+Promises: each projection has routes of its own, so that OpenAPI tells the type of its keys and rows; an
+answer with rows of parked keys says so in a header.
 """
 
+import json
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from read_api.bus import QueryBus
@@ -14,9 +17,15 @@ from read_api.problems import NotThere, responses
 from read_api.queries import PAGE_ROWS_MAX, PageOfRows, RowByKey
 from schemas.rows import Row
 from streams.kernel.application import AnyProjection, Application
+from streams.postgres.columns import row_shape
 
 PAGE_ROWS_DEFAULT = 100
 FRESHNESS = ("after", "timeout_ms")
+# A JSON list of the answer's parked keys, in ASCII, or `true` where it would be too long for a header; left out
+# where there is none.
+HEADER_CHARS_MAX = 4_096
+PARKED_HEADER = "Kafold-Parked"
+Parked = Callable[[str, Sequence[str]], Awaitable[frozenset[str]]]
 RowT = TypeVar("RowT")
 KeyT = TypeVar("KeyT")
 
@@ -28,24 +37,36 @@ class Page(BaseModel, Generic[RowT, KeyT]):
     next_after_key: KeyT | None = Field(None, description="`after_key` of the next page; null: this is the last one")
 
 
-def projection_routes(application: Application, bus: QueryBus) -> APIRouter:
-    """Return the routes of all projections."""
+def projection_routes(application: Application, bus: QueryBus, parked: Parked) -> APIRouter:
+    """Return the routes of all projections. `parked` tells which of some keys (as texts) are parked."""
     router = APIRouter(tags=["projections"])
     for projection in application.projections:
-        _add_row_route(router, application, bus, projection)
-        _add_page_route(router, application, bus, projection)
+        _add_row_route(router, application, bus, projection, parked)
+        _add_page_route(router, application, bus, projection, parked)
     return router
 
 
-def _add_row_route(router: APIRouter, application: Application, bus: QueryBus, projection: AnyProjection) -> None:
+async def _tell_parked(response: Response, projection: AnyProjection, parked: Parked, keys: list[Any]) -> None:
+    """Say in a header which keys of the answer are parked: these rows are older than the position says."""
+    shape = row_shape(projection)
+    found = await parked(projection.name, [shape.key_text(key) for key in keys]) if keys else frozenset()
+    if found:
+        listed = json.dumps(sorted(found))
+        response.headers[PARKED_HEADER] = listed if len(listed) <= HEADER_CHARS_MAX else "true"
+
+
+def _add_row_route(
+    router: APIRouter, application: Application, bus: QueryBus, projection: AnyProjection, parked: Parked
+) -> None:
     fresh = Depends(freshness_of(application))
 
-    async def row(key: Any, freshness: Freshness = fresh) -> Row:
+    async def row(key: Any, response: Response, freshness: Freshness = fresh) -> Row:
         found = await bus.ask(
             RowByKey(projection=projection.name, key=key), after=freshness.after, timeout_s=freshness.timeout_s
         )
         if found is None:
             raise NotThere(f"{projection.name} has no row {key}")
+        await _tell_parked(response, projection, parked, [key])
         return found
 
     # The key's type is known only now; FastAPI reads it off the annotation.
@@ -61,10 +82,13 @@ def _add_row_route(router: APIRouter, application: Application, bus: QueryBus, p
     )(row)
 
 
-def _add_page_route(router: APIRouter, application: Application, bus: QueryBus, projection: AnyProjection) -> None:
+def _add_page_route(
+    router: APIRouter, application: Application, bus: QueryBus, projection: AnyProjection, parked: Parked
+) -> None:
     fresh = Depends(freshness_of(application))
 
     async def page(
+        response: Response,
         after_key: Any = None,
         limit: Annotated[int, Query(ge=1, le=PAGE_ROWS_MAX, description="how many rows")] = PAGE_ROWS_DEFAULT,
         freshness: Freshness = fresh,
@@ -73,6 +97,8 @@ def _add_page_route(router: APIRouter, application: Application, bus: QueryBus, 
         query = PageOfRows(projection=projection.name, after_key=after_key, limit=limit + 1)
         rows = await bus.ask(query, after=freshness.after, timeout_s=freshness.timeout_s)
         more = len(rows) > limit
+        keys = [getattr(row, projection.key_field) for row in rows[:limit]]
+        await _tell_parked(response, projection, parked, keys)
         return {
             "rows": rows[:limit],
             "next_after_key": getattr(rows[limit - 1], projection.key_field) if more else None,

@@ -34,6 +34,13 @@ SELECT topic, partition, next, topic_id FROM kafold.positions
 WHERE application = %s AND projection = %s AND live
 """
 
+_PARKED = """
+SELECT DISTINCT key FROM kafold.parked_keys JOIN (
+    SELECT DISTINCT application, projection, version FROM kafold.positions WHERE live
+) AS shown USING (application, projection, version)
+WHERE application = %s AND projection = %s AND key = ANY(%s)
+"""
+
 
 class PostgresReadModel:
     """The read model of one application: an async context manager, which opens and closes its connections."""
@@ -81,6 +88,12 @@ class PostgresReadModel:
             # The database has no way to say "now": the checkpoint is asked for, less and less often.
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, POLL_S_MAX)
+
+    async def parked(self, projection: str, keys: Sequence[str]) -> frozenset[str]:
+        """Return those of the keys, as texts, that wait behind an event which the projection could not take."""
+        async with self._pool.connection() as connection:
+            found = await connection.execute(_PARKED, [self._application.name, projection, list(keys)])
+            return frozenset(each["key"] for each in await found.fetchall())
 
     async def obstacle(self, projections: Sequence[str]) -> str | None:
         """Return why queries cannot be answered, or None when they can."""

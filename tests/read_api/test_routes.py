@@ -1,5 +1,6 @@
 """The API's routes: what is there, what is not, how fresh it is, and what is not understood."""
 
+import json
 import threading
 from typing import Any
 
@@ -8,6 +9,7 @@ import psycopg
 import pytest
 
 from read_api.problems import MEDIA_TYPE
+from read_api.projection_routes import PARKED_HEADER
 from tests.read_api.conftest import EVENTS_ID, serving
 
 SALES_AT = f"shop.account.events@{EVENTS_ID}:1="
@@ -167,3 +169,21 @@ def test_openapi_tells_rows_keys_and_problems(api: httpx.Client) -> None:
                 content = response["content"]
                 assert (MEDIA_TYPE in content) == (int(status) >= 400), path
     assert "ValidationError" not in document["components"]["schemas"]
+
+
+def test_rows_of_parked_keys_are_said_to_be_parked(api: httpx.Client, read_database: str) -> None:
+    assert PARKED_HEADER not in api.get("/users/a").headers
+    with psycopg.connect(read_database) as connection:
+        connection.execute(
+            'INSERT INTO kafold.parked (application, projection, version, topic, partition, "offset", key, by_message,'
+            " message_key, data, code) SELECT 'shop', 'users', 1, 't', 0, number, key, false, '', '', ''"
+            " FROM unnest(ARRAY['a', 'c/d ü', 'gone']) WITH ORDINALITY AS each (key, number)"
+        )
+    assert json.loads(api.get("/users/a").headers[PARKED_HEADER]) == ["a"]
+    assert PARKED_HEADER not in api.get("/users/b").headers
+    assert json.loads(api.get("/users").headers[PARKED_HEADER]) == ["a", "c/d ü"]
+    assert PARKED_HEADER not in api.get("/daily_sales").headers
+    with psycopg.connect(read_database) as connection:
+        connection.execute("UPDATE kafold.parked SET key = repeat('k', 5000) WHERE key = 'gone'")
+        connection.execute("INSERT INTO shop.users_v1 VALUES (repeat('k', 5000), '', '', true)")
+    assert api.get("/users").headers[PARKED_HEADER] == "true"  # the list would be too long for a header
