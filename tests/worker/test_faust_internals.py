@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 import faust.transport.drivers.aiokafka as driver
 from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]
+from aiokafka.consumer import subscription_state  # type: ignore[import-untyped]
 from faust.tables.recovery import Recovery
 from faust.transport import by_url
 from faust.transport.conductor import ConductorCompiler
@@ -53,3 +54,11 @@ def test_a_full_buffer_is_told_to_the_consumer_and_makes_its_callback_wait() -> 
     # Why the transport leaves no partition out: without any, Faust sleeps for a second.
     assert "await self.sleep(1)" in inspect.getsource(Consumer._wait_next_records)
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer)
+
+
+def test_the_aiokafka_consumer_knows_position_and_high_watermark_of_each_partition() -> None:
+    assert "self._subscription = " in inspect.getsource(AIOKafkaConsumer.__init__)
+    assert "def state_value(self, tp" in inspect.getsource(subscription_state.Assignment)
+    state = inspect.getsource(subscription_state.TopicPartitionState)
+    assert "self.highwater = None" in state
+    assert "def position(self)" in state
