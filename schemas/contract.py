@@ -14,15 +14,16 @@ from schemas.asking import AskOutcome
 from schemas.codec import NO_EVOLUTION, MessageCodec, command_codec, event_codec
 from schemas.errors import DefinitionError
 from schemas.history import record_of
-from schemas.messages import Command, Event, Message
+from schemas.messages import PLATFORM, Command, Event, Message
 from schemas.metadata import CommandMetadata, EventMetadata
-from schemas.outcomes import OUTCOME_SCHEMA, OutcomeCodec
+from schemas.outcomes import OUTCOME, OUTCOME_SCHEMA, OutcomeCodec
 from schemas.registry import Registry, SchemaIds, canonical
 from schemas.shape import RecordShape
 from schemas.topics import AggregateTopics
 from schemas.upcasting import Evolution
 
 PLATFORM_RECORDS = (AppendEvents, AskOutcome)  # on every commands topic
+OUTCOME_RECORD = record_of(OUTCOME_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,13 @@ class Contract:
         }
 
     def records(self) -> Mapping[str, RecordShape]:
-        """Return the shape of each message by its name in the history: the aggregate's and its own."""
+        """Return the shape of each message by its name in the history: the aggregate's (or the platform's) and its own.
+
+        The platform's own messages are versioned like the application's: they lie in the same log for as long.
+        """
         nowhere = Registry()
         shapes = [*self._command_codec(nowhere).shapes.values(), *self._event_codec(nowhere).shapes.values()]
-        return {record_of(shape.schema): shape for shape in shapes if shape.model not in PLATFORM_RECORDS}
+        return {**{record_of(shape.schema): shape for shape in shapes}, OUTCOME_RECORD: OUTCOME}
 
     def check(self) -> None:
         """Check that every past version leads to a class of today.
@@ -76,7 +80,7 @@ class Contract:
         Raises:
             DefinitionError: one does not; the text names it and its field.
         """
-        own = f"{self.topics.aggregate}."
+        own = (f"{self.topics.aggregate}.", f"{PLATFORM}.")
         lost = [each for each in self.evolution.check(self.records()) if each.startswith(own)]
         if lost:
             raise DefinitionError(f"{lost[0]}; write an upcaster (`kafold schemas check` tells all)")

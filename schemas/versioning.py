@@ -11,13 +11,10 @@ from hashlib import sha256
 from schemas.changes import changes
 from schemas.compatibility import breaks
 from schemas.contract import Contract
-from schemas.history import Schema, anywhere, file_name, locked, record_of
-from schemas.outcomes import OUTCOME, OUTCOME_SCHEMA
+from schemas.history import Schema, anywhere, file_name, locked
 from schemas.registry import canonical
 from schemas.shape import RecordShape
 from schemas.upcasting import Evolution
-
-OUTCOME_RECORD = record_of(OUTCOME_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +30,11 @@ class NewVersion:
 
 def published(contracts: Sequence[Contract]) -> Mapping[str, Schema]:
     """Return today's schema of every record that the contracts publish, by its name in the history."""
-    messages = {name: shape.schema for contract in contracts for name, shape in contract.records().items()}
-    return {**messages, OUTCOME_RECORD: OUTCOME_SCHEMA}
+    return {name: shape.schema for name, shape in _shapes(contracts).items()}
+
+
+def _shapes(contracts: Sequence[Contract]) -> Mapping[str, RecordShape]:
+    return {name: shape for contract in contracts for name, shape in contract.records().items()}
 
 
 def new_versions(evolution: Evolution, contracts: Sequence[Contract]) -> Sequence[NewVersion]:
@@ -55,14 +55,12 @@ def wrong(evolution: Evolution, contracts: Sequence[Contract], texts: Mapping[st
 
     `texts` are the files' texts by name, `lock` is that of the lock file.
     """
-    shapes: dict[str, RecordShape] = {
-        name: shape for contract in contracts for name, shape in contract.records().items()
-    }
+    shapes = _shapes(contracts)
     return [
         *_edited(texts, locked(lock)),
         *_drifted(evolution, contracts),
         *_broken(evolution, shapes),
-        *(f"{each}; write an upcaster" for each in evolution.check({**shapes, OUTCOME_RECORD: OUTCOME})),
+        *(f"{each}; write an upcaster" for each in evolution.check(shapes)),
     ]
 
 

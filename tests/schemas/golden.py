@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from schemas.codec import MessageCodec
+from schemas.history import record_of
+from schemas.messages import Command
 from schemas.metadata import CommandMetadata, EventMetadata
 from schemas.outcomes import Outcome
 from schemas.registry import canonical
@@ -27,6 +29,9 @@ VALUES: Mapping[str, Any] = {
     "day": date(1997, 1, 1),
     "quantity": 2,
     "amount_cents": 2933,
+    "aggregate": "user",
+    "target_id": "u-é",
+    "events": (b"one", b""),
 }
 EVENT = EventMetadata("c-1", "c", "k", "k", 17, 1_790_000_000_000)
 COMMAND = CommandMetadata("c", "k", None, 16, 1_790_000_000_000)
@@ -36,10 +41,10 @@ OUTCOME = Outcome("c", "RecordPurchase", "conflict", 17, 16, [], None, None, Non
 def codecs(ids: MemoryIds) -> Mapping[str, MessageCodec[Any, Any]]:
     """The codec of each record of today, by its name in the history."""
     return {
-        name: codec
+        record_of(schema): codec
         for contract in shop.contracts
         for codec in (contract.command_codec(ids), contract.event_codec(ids))
-        for name in (f"{contract.topics.aggregate}.{cls.__name__}" for cls in codec.schemas)
+        for schema in codec.schemas.values()
     }
 
 
@@ -61,9 +66,7 @@ def _encoded(name: str) -> bytes:
     codec = codecs(ids)[name]
     cls = next(each for each in codec.schemas if each.__name__ == name.rpartition(".")[2])
     message = cls(**{field: VALUES[field] for field in cls.model_fields})
-    return codec.encode(
-        message, EVENT if "version" in str(codec.schemas[cls]["fields"][0]["type"]["fields"][4]) else COMMAND
-    )[5:]
+    return codec.encode(message, COMMAND if issubclass(cls, Command) else EVENT)[5:]
 
 
 def main() -> None:
