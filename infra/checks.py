@@ -24,6 +24,7 @@ from infra.registries import schema_ids
 from infra.settings import Settings, SettingsError
 from schemas.errors import KafoldError
 from schemas.registry import SchemaIds, UnregisteredSchema
+from streams.kafka.registry import RegistryUnavailable
 from streams.kafka.topics import check_topics
 from streams.kernel.application import Application
 from streams.postgres.setup import reader_role
@@ -133,8 +134,11 @@ def _topics(application: Application, settings: Settings, endpoints: Endpoints) 
 
 
 def _schemas(application: Application, settings: Settings, endpoints: Endpoints) -> Finding:
-    with schema_ids(settings, kafka_at(endpoints)) as ids:
-        missing = [each for each, schema in application.subjects().items() if not _is_registered(ids, each, schema)]
+    try:
+        with schema_ids(settings, kafka_at(endpoints)) as ids:
+            missing = [each for each, schema in application.subjects().items() if not _is_registered(ids, each, schema)]
+    except RegistryUnavailable as error:
+        return Finding("schemas", "the registry cannot be asked", str(error))
     if missing:
         return Finding("schemas", f"{len(missing)} not registered, such as {missing[0]}", "start `kafold up` once")
     return Finding("schemas", f"{len(application.subjects())} registered")

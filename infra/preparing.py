@@ -6,7 +6,7 @@ Promises: to prepare again changes nothing; what exists and could lose events is
 from collections.abc import Callable
 
 from infra.engines import Endpoints
-from infra.registries import register_subjects
+from infra.registries import register_application
 from infra.settings import Settings
 from streams.kafka.config import Kafka
 from streams.kafka.topics import prepare_topics
@@ -25,6 +25,7 @@ def prepare(
     """Make the topics, the tables and the schemas' ids that are missing.
 
     Raises:
+        IncompatibleSchema: a schema may not follow the versions that are registered.
         TopicProblem: an existing topic could lose events, or has another partition count.
     """
     kafka = kafka_at(endpoints)
@@ -33,4 +34,4 @@ def prepare(
     on_progress("preparing tables")
     prepare_database(endpoints.dsn, application)
     on_progress("registering schemas")
-    register_subjects(settings, kafka, endpoints.dsn, application.subjects())
+    register_application(settings, kafka, endpoints.dsn, application)

@@ -4,7 +4,7 @@ Promises: whoever needs schema ids asks here, and gets the same port from either
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from infra.settings import RegistrySettings, Settings, SettingsError
 from schemas.registry import Registry, SchemaIds
 from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry, register
+from streams.kernel.application import Application
 
 if TYPE_CHECKING:
     from streams.kafka.remote_registry import RemoteRegistry
@@ -24,12 +25,17 @@ def schema_ids(settings: Settings, kafka: Kafka) -> Iterator[SchemaIds]:
         yield ids
 
 
-def register_subjects(settings: Settings, kafka: Kafka, dsn: str, subjects: Mapping[str, str]) -> int:
-    """Register each subject's schema that is not there yet; return how many were not."""
+def register_application(settings: Settings, kafka: Kafka, dsn: str, application: Application) -> int:
+    """Register each of the application's schemas that is not there yet, and its mode; return how many were not.
+
+    Raises:
+        IncompatibleSchema: a schema may not follow its subject's versions.
+    """
+    subjects, evolution = application.subjects(), application.evolution
     if settings.registry.url is None:
-        return register(kafka, dsn, subjects)
+        return register(kafka, dsn, subjects, evolution)
     with _remote(settings.registry) as registry:
-        return registry.register(subjects)
+        return registry.register(subjects, evolution)
 
 
 def embedded_contents(settings: Settings, kafka: Kafka) -> Callable[[], Registry] | None:
@@ -58,4 +64,4 @@ def _remote(told: RegistrySettings) -> "RemoteRegistry":
     except ModuleNotFoundError as error:
         raise SettingsError(f"registry.url needs {error.name}: install kafold[registry], or unset it.") from None
     password = told.password.get_secret_value() if told.password else None
-    return RemoteRegistry(Remote(str(told.url), told.username, password))
+    return RemoteRegistry(Remote(str(told.url), told.username, password, told.properties))

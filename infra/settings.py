@@ -62,6 +62,9 @@ class RegistrySettings(BaseModel):
     url: str | None = Field(None, pattern="^https?://.+", description="The registry's URL; none uses topic _schemas.")
     username: str | None = Field(None, description="User of the registry, when it asks for one.")
     password: SecretStr | None = Field(None, description="Password of the registry's user.")
+    properties: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="More properties of Confluent's client, such as ssl.ca.location."
+    )
 
 
 class ApiSettings(BaseModel):

@@ -1,28 +1,38 @@
 """AsyncAPI: the topics as an AsyncAPI 3 document, for tools that know it.
 
 Promises: a channel for each topic, an operation for what the application does there, a message for each record, whose
-payload is its Avro schema; every reference points to something.
+payload is its Avro schema; every reference points to something. A document that does not keep this is never returned.
+The tests hold it to the official JSON schema of AsyncAPI.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from schemas.avro_foreign import foreign_shape
 from schemas.contract import Contract
+from schemas.errors import DefinitionError
 from schemas.outcomes import OUTCOME_SCHEMA
 
 VERSION = "3.0.0"
 _AVRO = "application/vnd.apache.avro+json;version=1.9.0"
 _BINDING = "0.5.0"
+_NAME = re.compile(r"[\w.\-]+", re.ASCII)
 
 
 def asyncapi(title: str, version: str, contracts: Sequence[Contract]) -> dict[str, Any]:
-    """Return the document."""
+    """Return the document.
+
+    Raises:
+        DefinitionError: a name is none that AsyncAPI takes, so that nothing could be found by it.
+        UnsupportedType: a schema is no Avro schema.
+    """
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     messages: dict[str, Any] = {}
     for contract in contracts:
         _describe(contract, channels, operations, messages)
-    return {
+    document = {
         "asyncapi": VERSION,
         "info": {"title": title, "version": version, "description": f"Commands, events and outcomes of {title}."},
         "defaultContentType": "avro/binary",
@@ -30,6 +40,32 @@ def asyncapi(title: str, version: str, contracts: Sequence[Contract]) -> dict[st
         "operations": operations,
         "components": {"messages": messages},
     }
+    _check(document)
+    return document
+
+
+def _check(document: Mapping[str, Any]) -> None:
+    components = document["components"]["messages"]
+    for name in (*document["channels"], *document["operations"], *components):
+        if not _NAME.fullmatch(name):
+            raise DefinitionError(f"{name!r} is no name in AsyncAPI: use letters, digits, . - and _")
+    for reference in _references(document):
+        found: Any = document
+        for key in reference.removeprefix("#/").split("/"):
+            if key not in found:
+                raise DefinitionError(f"the AsyncAPI document has no {reference}, which it speaks of")
+            found = found[key]
+    for message in components.values():
+        foreign_shape(message["payload"]["schema"])
+
+
+def _references(part: Any) -> Iterator[str]:
+    if isinstance(part, Mapping):
+        yield from ([part["$ref"]] if "$ref" in part else [])
+        part = list(part.values())
+    if isinstance(part, list):
+        for each in part:
+            yield from _references(each)
 
 
 def _describe(

@@ -6,6 +6,7 @@
     ├── UnsupportedType             a message has a field that Avro cannot express: change the field's type
     ├── DefinitionError             an aggregate, projection or application is declared wrongly: fix the declaration
     ├── HandlerNotFound             no handler is registered for a command or query: register one
+    ├── IncompatibleSchema          a schema may not follow its subject's versions: mend it, or write an upcaster
     ├── EncodingError               a value does not fit its schema: fix the value (the sender's fault)
     ├── DecodingError               bytes are not a message of this topic: dead-letter them, go on
     │   ├── WrongMagicByte          not in the Confluent wire format
@@ -36,6 +37,10 @@ class DefinitionError(KafoldError):
 
 class HandlerNotFound(KafoldError):
     """A bus was given a message that nobody handles; the text names its type and what is registered."""
+
+
+class IncompatibleSchema(KafoldError):
+    """A schema may not follow the versions that its subject has; the text names the mode, the fields and versions."""
 
 
 class EncodingError(KafoldError):

@@ -9,21 +9,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-from schemas.avro_foreign import foreign_record, full_name
+from schemas.avro_foreign import full_name
 from schemas.changes import told
 from schemas.contract import Contract
-from schemas.metadata import METADATA_FIELD
 from schemas.outcomes import OUTCOME_SCHEMA
-from schemas.shape import ArrayShape, EnumShape, MapShape, RecordShape, Shape, UnionShape
+from schemas.page_examples import jars, java_reads, java_sends, kcat_reads, kcat_sends
 from schemas.topics import subject_of
+
+LINES_OPEN_MAX = 12
+"""Longer examples are shown when somebody asks for them."""
 
 
 class Block(NamedTuple):
-    """A part of a page. `kind`: h1, h2, h3, p, code, or table (its first row is the head)."""
+    """A part of a page. `kind`: h1, h2, h3, p, code (`label`: what it is), or table (its first row is the head)."""
 
     kind: str
     text: str = ""
     rows: Sequence[Sequence[str]] = ()
+    label: str = ""
 
 
 class Question(NamedTuple):
@@ -48,6 +51,7 @@ def _page(title: str, contracts: Sequence[Contract], questions: Sequence[Questio
         "body. The key is the aggregate's id as UTF-8, placed by Java's default partitioner (murmur2). Every command "
         "is answered on the aggregate's outcomes topic.",
     )
+    yield from _preparation()
     for contract in contracts:
         yield from _aggregate(contract)
     if questions:
@@ -60,6 +64,28 @@ def _page(title: str, contracts: Sequence[Contract], questions: Sequence[Questio
     yield Block("h2", "Outcomes")
     yield Block("p", OUTCOME_SCHEMA["doc"])
     yield Block("table", rows=_rows(OUTCOME_SCHEMA))
+
+
+def _preparation() -> Iterator[Block]:
+    yield Block("h2", "Before the examples")
+    yield Block(
+        "p",
+        "They ask for two variables. `kafold up` prints Kafka's address and the read API's; the registry is at the "
+        "read API's /registry, or it is yours, if registry.url is set.",
+    )
+    yield Block("code", "BROKER=127.0.0.1:9092\nREGISTRY=http://127.0.0.1:8000/registry", label="shell")
+    yield Block(
+        "p",
+        "kcat reads Avro if it was built with it: `kcat -V` lists Avro then (Debian's package does not; it sends, and "
+        "reads all but the values). Records of aborted transactions are left out. Java's examples are single files "
+        "for a JDK of 17 or newer, which runs them from source, and need these archives:",
+    )
+    yield Block("code", jars(), label="shell")
+    yield Block(
+        "p",
+        "With Confluent's serializers instead: value.subject.name.strategy is TopicRecordNameStrategy, "
+        "auto.register.schemas is false, use.latest.version is true.",
+    )
 
 
 def _aggregate(contract: Contract) -> Iterator[Block]:
@@ -76,8 +102,16 @@ def _aggregate(contract: Contract) -> Iterator[Block]:
             subject = subject_of(topic, full_name(schema))
             yield Block("p", f"Topic {topic}, key {cls.aggregate_id_field}, subject {subject}.")
             yield Block("table", rows=_rows(schema))
-            yield Block("code", kcat(topic) if kind == "Event" else produce(topic, schema, cls.aggregate_id_field))
-            yield Block("code", java(topic, schema, cls.aggregate_id_field, sends=kind == "Command"))
+            yield from _examples(topic, schema, cls.aggregate_id_field, sends=kind == "Command")
+
+
+def _examples(topic: str, schema: Mapping[str, Any], key: str, *, sends: bool) -> Iterator[Block]:
+    if sends:
+        yield Block("code", f"{kcat_sends(topic, schema, key)}\n{kcat_reads(topic)}", label="kcat")
+        yield Block("code", java_sends(topic, schema, key), label=f"Java: Send{schema['name']}.java")
+    else:
+        yield Block("code", kcat_reads(topic), label="kcat")
+        yield Block("code", java_reads(topic, schema), label=f"Java: Read{schema['name']}.java")
 
 
 def _rows(schema: Mapping[str, Any]) -> list[Sequence[str]]:
@@ -93,84 +127,6 @@ def _rows(schema: Mapping[str, Any]) -> list[Sequence[str]]:
     return [("field", "type", "default", "words"), *rows]
 
 
-def kcat(topic: str) -> str:
-    """Return how to read a topic with kcat."""
-    return f"kcat -b $BROKER -t {topic} -C -e -s value=avro -r $REGISTRY -f '%k %s\\n'"
-
-
-def produce(topic: str, schema: Mapping[str, Any], key: str) -> str:
-    """Return how to send an example with Confluent's console producer, and how to read what was sent with kcat."""
-    value = example(schema)
-    return (
-        f"echo '{value[key]}|{json.dumps(_typed(schema, value))}' | kafka-avro-console-producer \\\n"
-        f"  --bootstrap-server $BROKER --topic {topic} \\\n"
-        "  --property schema.registry.url=$REGISTRY \\\n"
-        "  --property auto.register=false --property use.latest.version=true \\\n"
-        "  --property value.subject.name.strategy=io.confluent.kafka.serializers.subject.TopicRecordNameStrategy \\\n"
-        "  --property key.serializer=org.apache.kafka.common.serialization.StringSerializer \\\n"
-        f"  --property parse.key=true --property key.separator='|' \\\n"
-        f'  --property value.schema="$(curl -s $REGISTRY/subjects/{subject_of(topic, full_name(schema))}'
-        '/versions/latest/schema)"\n'
-        f"{kcat(topic)}"
-    )
-
-
-def java(topic: str, schema: Mapping[str, Any], key: str, *, sends: bool) -> str:
-    """Return the same in Java."""
-    strategy = "io.confluent.kafka.serializers.subject.TopicRecordNameStrategy"
-    if not sends:
-        return (
-            'props.put("value.deserializer", "io.confluent.kafka.serializers.KafkaAvroDeserializer");\n'
-            'props.put("schema.registry.url", registry);\n'
-            'props.put("isolation.level", "read_committed");\n'
-            f'consumer.subscribe(List.of("{topic}"));\n'
-            f"// {full_name(schema)} records arrive as GenericRecord"
-        )
-    puts = "\n".join(
-        f'value.put("{name}", {json.dumps(each, ensure_ascii=False)});' for name, each in example(schema).items()
-    )
-    return (
-        'props.put("value.serializer", "io.confluent.kafka.serializers.KafkaAvroSerializer");\n'
-        'props.put("schema.registry.url", registry);\n'
-        'props.put("auto.register.schemas", "false");\n'
-        'props.put("use.latest.version", "true");\n'
-        f'props.put("value.subject.name.strategy", "{strategy}");\n'
-        f"GenericRecord value = new GenericData.Record(schema); // {full_name(schema)}\n"
-        f'value.put("{METADATA_FIELD}", new GenericData.Record(schema.getField("{METADATA_FIELD}").schema()));\n'
-        f"{puts}\n"
-        f'producer.send(new ProducerRecord<>("{topic}", value.get("{key}").toString(), value));'
-    )
-
-
-def example(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an example of a record's own fields, as JSON has them."""
-    record = foreign_record(schema)
-    return {name: _example(name, shape) for name, shape in record.fields.items() if name != METADATA_FIELD}
-
-
-def _example(name: str, shape: Shape) -> Any:
-    match shape:
-        case RecordShape():
-            return {inner: _example(inner, each) for inner, each in shape.fields.items()}
-        case UnionShape():
-            return _example(name, next(each.shape for each in shape.branches))
-        case ArrayShape():
-            return [_example(name, shape.item)]
-        case MapShape():
-            return {"key": _example(name, shape.item)}
-        case EnumShape():
-            return next(iter(shape.values))
-        case _:
-            kind = shape.schema["type"] if isinstance(shape.schema, Mapping) else shape.schema
-            return {"null": None, "boolean": True, "string": f"{name}-1", "bytes": ""}.get(kind, 1)
-
-
-def _typed(schema: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the example as Avro's JSON encoding has it, with metadata that says nothing."""
-    metadata = next(field for field in schema["fields"] if field["name"] == METADATA_FIELD)
-    return {METADATA_FIELD: {field["name"]: None for field in metadata["type"]["fields"]}, **value}
-
-
 def markdown(blocks: Sequence[Block]) -> str:
     """Return a page as Markdown."""
     return "\n\n".join(_markdown(block) for block in blocks if block.text or block.rows) + "\n"
@@ -181,7 +137,7 @@ def _markdown(block: Block) -> str:
         case "h1" | "h2" | "h3":
             return f"{'#' * int(block.kind[1])} {block.text}"
         case "code":
-            return f"```\n{block.text}\n```"
+            return f"{block.label}:\n\n```\n{block.text}\n```"
         case "table":
             head, *rows = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in block.rows]
             line = " | ".join("---" for _ in block.rows[0])
@@ -209,7 +165,11 @@ _STYLE = (
 
 def _html(block: Block) -> str:
     if block.kind == "code":
-        return f"<pre><code>{escape(block.text)}</code></pre>"
+        is_open = " open" if len(block.text.splitlines()) <= LINES_OPEN_MAX else ""
+        return (
+            f"<details{is_open}><summary>{escape(block.label)}</summary>"
+            f"<pre><code>{escape(block.text)}</code></pre></details>"
+        )
     if block.kind != "table":
         return f"<{block.kind}>{escape(block.text)}</{block.kind}>"
     head, *rows = block.rows

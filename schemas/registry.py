@@ -34,6 +34,14 @@ class SchemaIds(Protocol):
         ...
 
 
+def identity(schema: str) -> str:
+    """Return a text that is equal for the same schema, in whichever order others have written its keys."""
+    try:
+        return json.dumps(json.loads(schema), sort_keys=True)
+    except (ValueError, RecursionError):
+        return schema
+
+
 def canonical(schema: Any) -> str:
     """Return a schema as the JSON text that is compared and stored: no blanks, the author's order of keys."""
     return json.dumps(schema, separators=(",", ":"), ensure_ascii=False)
@@ -85,7 +93,9 @@ class Registry:
         if not isinstance(schema_id, int) or not isinstance(text, str) or schema_id < 1:
             return
         text = _canonical_text(text)
-        if self.by_id.get(schema_id, text) != text or not self._may_claim(subject, version, schema_id):
+        if identity(self.by_id.get(schema_id, text)) != identity(text) or not self._may_claim(
+            subject, version, schema_id
+        ):
             # Two writers at once: the first record stays in force, and compaction must not keep the other one.
             self._usurped[key] = self._claims.get((subject, version), (key, None))[1]
             return
@@ -100,8 +110,8 @@ class Registry:
 
     def _claim(self, made: Registered, key: bytes, value: bytes) -> None:
         self._claims[made.subject, made.version] = key, value
-        self.by_id[made.schema_id] = made.schema
-        self.ids.setdefault(made.schema, made.schema_id)
+        self.by_id.setdefault(made.schema_id, made.schema)
+        self.ids.setdefault(identity(made.schema), made.schema_id)
         self.subjects.setdefault(made.subject, {})[made.version] = made.schema_id
 
     def _delete(self, subject: str, last: Any) -> None:
@@ -118,7 +128,7 @@ class Registry:
 
     def id_of(self, subject: str, schema: str) -> int:
         """Return the schema's id under the subject."""
-        schema_id = self.ids.get(schema)
+        schema_id = self.ids.get(identity(schema))
         if schema_id is None or schema_id not in self.subjects.get(subject, {}).values():
             raise UnregisteredSchema(f"the schema of {subject} is not registered: start `kafold up` once")
         return schema_id
@@ -137,7 +147,7 @@ class Registry:
 
     def registration(self, subject: str, schema: str) -> tuple[bytes, bytes] | None:
         """Return the record (key, value) that registers the schema under the subject; None: it is there already."""
-        schema_id = self.ids.get(schema)
+        schema_id = self.ids.get(identity(schema))
         if schema_id in self.subjects.get(subject, {}).values():
             return None
         if schema_id is None:
@@ -147,6 +157,13 @@ class Registry:
         key = {"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1}
         value = {"subject": subject, "version": version, "id": schema_id, "schema": schema, "deleted": False}
         return canonical(key).encode(), canonical(value).encode()
+
+    def configuration(self, subject: str, mode: str) -> tuple[bytes, bytes] | None:
+        """Return the record (key, value) that gives the subject its mode; None: it has it already."""
+        if self.compatibility.get(subject) == mode:
+            return None
+        key = {"keytype": "CONFIG", "subject": subject, "magic": 0}
+        return canonical(key).encode(), canonical({"compatibilityLevel": mode}).encode()
 
     def repairs(self) -> Sequence[tuple[bytes, bytes | None]]:
         """Return the records to write again, so that compaction keeps those in force and no usurper."""

@@ -55,14 +55,14 @@ def show(
     from infra.dead_letters import decoded, letter_at
     from infra.preparing import kafka_at
     from infra.reaching import reaching
-    from streams.kafka.registry import TopicRegistry
+    from infra.registries import schema_ids
 
     told = invocation(ctx)
-    application = told.application()
-    with reaching(told.settings()) as endpoints:
+    application, settings = told.application(), told.settings()
+    with reaching(settings) as endpoints:
         kafka = kafka_at(endpoints)
         found = letter_at(application, kafka, place)
-        with TopicRegistry(kafka) as ids:
+        with schema_ids(settings, kafka) as ids:
             message, why_not = (None, None) if found.letter is None else decoded(application, ids, found.letter)
     value = (found.letter and found.letter.value) or b""
     facts = _facts(found) | {"headers": _headers(found), "message": message, "undecodable": why_not}

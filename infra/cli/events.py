@@ -37,10 +37,10 @@ def load(
     from infra.cli.failures import NO
     from infra.preparing import kafka_at
     from infra.reaching import reaching
+    from infra.registries import schema_ids
     from schemas.position import Position
     from streams.event_store.history import rebuild
     from streams.event_store.store import EventStore
-    from streams.kafka.registry import TopicRegistry
 
     told = invocation(ctx)
     application, settings = told.application(), told.settings()
@@ -48,7 +48,7 @@ def load(
     goal = None if at_least is None else Position.parse(at_least)
     with (
         reaching(settings) as endpoints,
-        TopicRegistry(kafka_at(endpoints)) as ids,
+        schema_ids(settings, kafka_at(endpoints)) as ids,
         EventStore(application, kind, dsn=endpoints.dsn, ids=ids, partitions=settings.partitions) as store,
     ):
         history = store.load(aggregate_id, upto, goal, timeout_s)
@@ -78,12 +78,12 @@ def verify(
     from infra.cli.failures import NO
     from infra.preparing import kafka_at
     from infra.reaching import reaching
-    from streams.kafka.registry import TopicRegistry
+    from infra.registries import schema_ids
 
     told = invocation(ctx)
-    application = told.application()
+    application, settings = told.application(), told.settings()
     kinds = application.aggregates if aggregate is None else [application.aggregate(aggregate)]
-    with reaching(told.settings()) as endpoints, TopicRegistry(kafka_at(endpoints)) as ids:
+    with reaching(settings) as endpoints, schema_ids(settings, kafka_at(endpoints)) as ids:
         found = [_verified(application, kind, kafka_at(endpoints), endpoints.dsn, ids) for kind in kinds]
     if as_json:
         print_json([_verdict(each) for each in found])

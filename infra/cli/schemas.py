@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from schemas.proof import Line, Proof
+
+PLURAL = {"dead letter": "dead letters", "parked": "parked"}
 
 app = typer.Typer(help="The published language: versions, checks, proof against the log, export.", no_args_is_help=True)
 
@@ -73,21 +75,39 @@ def export(
 def prove(
     ctx: typer.Context,
     everything: Annotated[bool, typer.Option("--all", help="Decode every record, not a sample.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
-    """Read the real topics, and prove that every schema in them still decodes to today's types."""
-    from infra.cli.console import OUT
-    from infra.preparing import kafka_at
+    """Read the real topics, dead letters and parked events; prove that all of it still decodes to today's types."""
+    from infra.cli.console import OUT, print_json
+    from infra.proving import prove as proven
     from infra.reaching import reaching
-    from streams.kafka.proving import prove_topics
 
     told = invocation(ctx)
-    application = told.application()
-    with reaching(told.settings()) as endpoints, _bar() as advance:
-        proof = prove_topics(application, kafka_at(endpoints), everything=everything, advance=advance)
-    OUT.print(_table(proof.lines))
-    _say(proof)
+    application, settings = told.application(), told.settings()
+    with reaching(settings) as endpoints, _Bar() as advance:
+        proof = proven(application, settings, endpoints, everything=everything, advance=advance)
+    if as_json:
+        print_json(_document(proof))
+    else:
+        OUT.print(_table(proof.lines))
+        _say(proof)
     if proof.failures:
         raise typer.Exit(NO)
+
+
+def _document(proof: Proof) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    schemas = [
+        asdict(line) | {name: {"partition": place[0], "offset": place[1]} for name, place in _ends(line).items()}
+        for line in proof.lines
+    ]
+    counts = {"records": proof.records, "decoded": proof.decoded, "excused": proof.excused}
+    return {**counts, "schemas": schemas, "failures": [each._asdict() for each in proof.failures]}
+
+
+def _ends(line: Line) -> dict[str, tuple[int, int]]:
+    return {"first": line.first, "last": line.last}
 
 
 def _say(proof: Proof) -> None:
@@ -96,11 +116,9 @@ def _say(proof: Proof) -> None:
     for failure in proof.failures:
         OUT.print(str(failure), style="red", markup=False)
     if not proof.failures:
-        OUT.print(f"{proof.records:,} records, all of which can be read; {proof.decoded:,} were.", style="green")
-
-
-def _bar() -> _Bar:
-    return _Bar()
+        OUT.print(f"{proof.records:,} records can be read; {proof.decoded:,} of them were.", style="green")
+    if proof.excused:
+        OUT.print(f"{proof.excused:,} cannot, and are accounted for as dead letters.", style="dim")
 
 
 class _Bar:
@@ -130,5 +148,7 @@ def _table(lines: Sequence[Line]) -> object:
     for heading in ("topic", "record", "schema id", "records", "first", "last"):
         table.add_column(heading, justify="left" if heading in {"topic", "record"} else "right")
     for each in lines:
-        table.add_row(each.topic, each.record, str(each.schema_id), f"{each.count:,}", each.first.told, each.last.told)
+        topic = each.topic if each.kept == "topic" else f"{each.topic} ({PLURAL[each.kept]})"
+        first, last = (f"{partition}@{offset:,}" for partition, offset in _ends(each).values())
+        table.add_row(topic, each.record, str(each.schema_id), f"{each.count:,}", first, last)
     return table

@@ -7,64 +7,57 @@ of the application's own is disturbed; partitions are read to the offsets that w
 import gc
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from schemas.avro_foreign import full_name
+from schemas.dead_letters import DeadLetter
+from schemas.errors import InvalidValue
 from schemas.position import Place
-from schemas.proof import Proof, Prover
-from schemas.written import written_record
+from schemas.proof import Kept
 from streams.kafka.config import Kafka
-from streams.kafka.registry import RegistryUnavailable, TopicRegistry
+from streams.kafka.registry import RegistryUnavailable
 from streams.kernel.application import Application
+from streams.kernel.proving import Provers
 
 BATCH = 10_000
 TIMEOUT_S = 10.0
 SILENT_POLLS_MAX = 6
 
+Ranges = Mapping[Place, tuple[int, int]]
+"""Of each partition that has records, its first offset and its end."""
+
 
 def prove_topics(
     application: Application,
     kafka: Kafka,
-    *,
-    everything: bool = False,
+    provers: Provers,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Proof:
-    """Read the commands, events and outcomes of every aggregate; return what was found.
+) -> None:
+    """Read the dead letters, then the commands, events and outcomes of every aggregate.
 
     `advance` is told how many offsets are done, of how many.
 
     Raises:
         RegistryUnavailable: the topics cannot be read.
     """
-    proof = Proof()
-    with TopicRegistry(kafka) as ids:
-        provers = _provers(application, ids, proof, everything=everything)
-        consumer = Consumer(kafka.consumer(group_id=f"{application.name}-proof", enable_partition_eof=True))
-        try:
-            _read(consumer, _ranges(consumer, list(provers)), provers, advance)
-        finally:
-            consumer.close()
-    proof.lines.sort(key=lambda line: (line.topic, line.record, line.schema_id))
-    return proof
+    consumer = Consumer(kafka.consumer(group_id=f"{application.name}-proof", enable_partition_eof=True))
+    try:
+        # What the topics' ends are is asked first: a command before its end is taken for bad only after its dead letter
+        # had its chance to be read.
+        ranges = _ranges(consumer, list(provers.topics))
+        letters = _ranges(consumer, [application.dead_letters])
+        before, total = _size(letters), _size(letters) + _size(ranges)
+        _read(consumer, letters, lambda messages: _take_letters(messages, provers), lambda done: advance(done, total))
+        _read(consumer, ranges, lambda each: _take(each, provers), lambda done: advance(before + done, total))
+    finally:
+        consumer.close()
 
 
-def _provers(application: Application, ids: TopicRegistry, proof: Proof, *, everything: bool) -> dict[str, Prover]:
-    def name_of(schema_id: int) -> str:
-        return full_name(written_record(ids, schema_id).schema)
-
-    decoders: dict[str, Callable[[bytes], Any]] = {}
-    for aggregate in application.aggregates:
-        topics = application.topics(aggregate)
-        decoders[topics.commands] = application.command_codec(aggregate, ids).decode
-        decoders[topics.events] = application.event_codec(aggregate, ids).decode
-        decoders[topics.outcomes] = application.outcome_codec(aggregate, ids).decode
-    return {topic: Prover(topic, decode, name_of, proof, everything=everything) for topic, decode in decoders.items()}
+def _size(ranges: Ranges) -> int:
+    return sum(high - low for low, high in ranges.values())
 
 
-def _ranges(consumer: Consumer, topics: list[str]) -> Mapping[Place, tuple[int, int]]:
-    """Return the first and the last-but-one offset of each partition that has records."""
+def _ranges(consumer: Consumer, topics: list[str]) -> Ranges:
     known = consumer.list_topics(timeout=TIMEOUT_S).topics
     missing = [topic for topic in topics if topic not in known]
     if missing:
@@ -75,13 +68,9 @@ def _ranges(consumer: Consumer, topics: list[str]) -> Mapping[Place, tuple[int, 
 
 
 def _read(
-    consumer: Consumer,
-    ranges: Mapping[Place, tuple[int, int]],
-    provers: Mapping[str, Prover],
-    advance: Callable[[int, int], None],
+    consumer: Consumer, ranges: Ranges, take: Callable[[list[Message]], None], advance: Callable[[int], None]
 ) -> None:
     """Read each partition from its beginning to its end, in large batches with garbage collection off."""
-    total = sum(high - low for low, high in ranges.values())
     at = {place: low for place, (low, _) in ranges.items()}
     consumer.assign([TopicPartition(*place, low) for place, (low, _) in ranges.items()])
     open_places, silent = set(ranges), 0
@@ -94,29 +83,44 @@ def _read(
                 raise RegistryUnavailable(
                     "Kafka gives no more records, and the topics' ends are not reached: try again"
                 )
-            _take(messages, ranges, provers, at)
+            take(_within(messages, ranges, at))
             open_places -= {place for place in open_places if at[place] >= ranges[place][1]}
-            advance(sum(min(at[place], high) - low for place, (low, high) in ranges.items()), total)
+            advance(sum(min(at[place], high) - low for place, (low, high) in ranges.items()))
     finally:
         gc.enable()
 
 
-def _take(
-    messages: list[Message],
-    ranges: Mapping[Place, tuple[int, int]],
-    provers: Mapping[str, Prover],
-    at: dict[Place, int],
-) -> None:
+def _within(messages: list[Message], ranges: Ranges, at: dict[Place, int]) -> list[Message]:
+    """Return the records before the partitions' ends, and note in `at` how far the partitions are read."""
+    found = []
+    for message in messages:
+        place, offset = (message.topic(), message.partition()), message.offset()
+        if place not in ranges:
+            continue  # of the topics that were read before these
+        end = ranges[place][1]
+        if message.error() is None and offset < end:
+            found.append(message)
+            at[place] = offset + 1
+        else:
+            # The partition's end: what is before it and was not seen are transactions' markers.
+            at[place] = end
+    return found
+
+
+def _take(messages: list[Message], provers: Provers) -> None:
     batches: dict[str, list[tuple[int, int, bytes | None]]] = defaultdict(list)
     for message in messages:
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
-        if message.error() is not None:
-            # The partition's end: what is before it and was not seen are transactions' markers.
-            at[topic, partition] = ranges[topic, partition][1]
-        elif offset < ranges[topic, partition][1]:
-            batches[topic].append((partition, offset, message.value()))
-            at[topic, partition] = offset + 1
-        else:
-            at[topic, partition] = ranges[topic, partition][1]
+        batches[message.topic()].append((message.partition(), message.offset(), message.value()))
     for topic, records in batches.items():
-        provers[topic].take(records)
+        provers.topics[topic].take(records)
+
+
+def _take_letters(messages: list[Message], provers: Provers) -> None:
+    for message in messages:
+        try:
+            letter = DeadLetter.from_record(message.key(), message.value(), message.headers())
+        except InvalidValue:
+            continue  # not from here: anybody may write to the topic, and `kafold dead-letters list` shows it
+        provers.letters[letter.topic, letter.partition, letter.offset] = letter.error
+        record = (letter.partition, letter.offset, letter.value)
+        provers.of(Kept.DEAD_LETTER, letter.topic).take([record])

@@ -13,8 +13,11 @@ from typing import Self
 import psycopg
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from schemas.admission import admit, mode_of
+from schemas.codec import NO_EVOLUTION
 from schemas.errors import KafoldError, UnknownSchemaId
 from schemas.registry import SCHEMAS_TOPIC, Registry, UnregisteredSchema
+from schemas.upcasting import Evolution
 from streams.kafka.config import Kafka
 
 TIMEOUT_S = 30.0
@@ -102,16 +105,19 @@ class TopicRegistry:
         self.close()
 
 
-def register(kafka: Kafka, dsn: str, subjects: Mapping[str, str]) -> int:
-    """Register each subject's schema that is not there yet; return how many were not.
+def register(kafka: Kafka, dsn: str, subjects: Mapping[str, str], evolution: Evolution = NO_EVOLUTION) -> int:
+    """Register each subject's schema that is not there yet, and its mode; return how many schemas were not.
 
     Raises:
+        IncompatibleSchema: a schema may not follow its subject's versions; those before it are registered.
         RegistryUnavailable: a record was not written, or others wrote at the same time again and again.
     """
     with psycopg.connect(dsn, autocommit=True) as connection, TopicRegistry(kafka) as registry:
         connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
-        registrar = Registrar(registry, kafka, lambda: _still_alone(connection))
-        return sum(registrar.register(subject, schema) for subject, schema in subjects.items())
+        registrar = Registrar(registry, kafka, lambda: _still_alone(connection), evolution)
+        made = sum(registrar.register(subject, schema) for subject, schema in subjects.items())
+        registrar.configure({subject: mode_of(evolution, schema) for subject, schema in subjects.items()})
+        return made
 
 
 class Registrar:
@@ -123,36 +129,53 @@ class Registrar:
     that compaction would prefer wrongly are written over.
     """
 
-    def __init__(self, registry: TopicRegistry, kafka: Kafka, alone: Callable[[], None] = lambda: None) -> None:
-        """`alone` raises if this is no longer the only registrar."""
+    def __init__(
+        self,
+        registry: TopicRegistry,
+        kafka: Kafka,
+        alone: Callable[[], None] = lambda: None,
+        evolution: Evolution = NO_EVOLUTION,
+    ) -> None:
+        """`alone` raises if this is no longer the only registrar; `evolution` has the subjects' modes."""
         self._registry = registry
         self._alone = alone
+        self._evolution = evolution
         self._producer = Producer(kafka.producer(acks="all", compression_type="none"))
 
     def register(self, subject: str, schema: str) -> bool:
-        """Register a schema; return whether it was not there."""
+        """Register a schema; return whether it was not there. Raises IncompatibleSchema if it may not be."""
         for attempt in range(ATTEMPTS_MAX):
             self._registry.refresh()
-            for key, value in self._registry.repairs():
-                self._write(key, value)
+            self._write(self._registry.repairs())
             record = self._registry.registration(subject, schema)
             if record is None:
                 return attempt > 0
+            known = [each.schema for each in self._registry.contents.versions(subject)]
+            admit(self._evolution, subject, known, schema)
             self._alone()
-            self._write(*record)
+            self._write([record])
         raise RegistryUnavailable(
             f"the schema of {subject} was not registered: others write to {SCHEMAS_TOPIC} all the time"
         )
 
-    def _write(self, key: bytes, value: bytes | None) -> None:
+    def configure(self, modes: Mapping[str, str]) -> None:
+        """Write down each subject's mode, so that another registry that takes over the topic keeps it."""
+        self._registry.refresh()
+        records = [self._registry.contents.configuration(subject, mode) for subject, mode in modes.items()]
+        self._alone()
+        self._write([record for record in records if record is not None])
+
+    def _write(self, records: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Write records (key, value) and wait until they are there."""
         failures: list[str] = []
-        self._producer.produce(
-            SCHEMAS_TOPIC,
-            value,
-            key,
-            partition=0,
-            on_delivery=lambda error, _: failures.append(str(error)) if error else None,
-        )
+        for key, value in records:
+            self._producer.produce(
+                SCHEMAS_TOPIC,
+                value,
+                key,
+                partition=0,
+                on_delivery=lambda error, _: failures.append(str(error)) if error else None,
+            )
         if self._producer.flush(TIMEOUT_S) or failures:
             raise RegistryUnavailable(f"{SCHEMAS_TOPIC} was not written: {failures or 'no answer in time'}")
 

@@ -11,14 +11,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import httpx
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
+from schemas.admission import admit, mode_of
+from schemas.codec import NO_EVOLUTION
+from schemas.compatibility import Mode
 from schemas.errors import KafoldError, UnknownSchemaId
 from schemas.registry import UnregisteredSchema
+from schemas.upcasting import Evolution
 from streams.kafka.registry import RegistryUnavailable
 
-NOT_FOUND = 404
+TIMEOUT_S = 30.0
+# Of the subject, its version, the schema: a 404 without such a code comes from something that is no registry.
+NOT_FOUND = frozenset({40401, 40402, 40403, 40408})
+UNAUTHORIZED = frozenset({401, 403})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +41,23 @@ class Remote:
     def configuration(self) -> dict[str, Any]:
         """Return the client's configuration."""
         login = {"basic.auth.user.info": f"{self.username}:{self.password or ''}"} if self.username else {}
-        return {"url": self.url, **login, **self.properties}
+        return {"url": self.url, "timeout": TIMEOUT_S, **login, **self.properties}
 
 
 class RemoteRegistry:
     """Asks a registry. It implements SchemaIds, and may be shared between threads."""
 
     def __init__(self, remote: Remote) -> None:
-        """Make the client; nothing is asked yet."""
-        self._client = SchemaRegistryClient(remote.configuration())
+        """Make the client; nothing is asked yet.
+
+        Raises:
+            RegistryUnavailable: the client does not take the properties, or cannot read a file that they name.
+        """
+        self._url = remote.url
+        try:
+            self._client = SchemaRegistryClient(remote.configuration())
+        except (ValueError, TypeError, OSError) as error:
+            raise RegistryUnavailable(f"the schema registry's settings cannot be used: {error}") from error
 
     def id_of(self, subject: str, schema: str) -> int:
         """Return the schema's id under the subject, or raise UnregisteredSchema."""
@@ -54,33 +70,79 @@ class RemoteRegistry:
         with self._asking(UnknownSchemaId(f"no schema has the id {schema_id}")):
             return str(self._client.get_schema(schema_id).schema_str)
 
-    def register(self, subjects: Mapping[str, str]) -> int:
-        """Register each subject's schema that is not there yet; return how many were not.
+    def register(self, subjects: Mapping[str, str], evolution: Evolution = NO_EVOLUTION) -> int:
+        """Register each subject's schema that is not there yet, and its mode; return how many schemas were not.
 
         Raises:
-            RegistryUnavailable: it refused; the text has its reason, an incompatible schema for example.
+            IncompatibleSchema: a schema may not follow its subject's versions; those before it are registered.
+            RegistryUnavailable: it cannot be asked, or refused; the text has its reason.
         """
-        return sum(self._register(subject, schema) for subject, schema in subjects.items())
+        return sum(self._register(subject, schema, evolution) for subject, schema in subjects.items())
 
-    def _register(self, subject: str, schema: str) -> bool:
+    def _register(self, subject: str, schema: str, evolution: Evolution) -> bool:
+        mode = mode_of(evolution, schema)
         try:
             self.id_of(subject, schema)
-        except UnregisteredSchema as unknown:
-            with self._asking(unknown):
+        except UnregisteredSchema:
+            by_upcaster = admit(evolution, subject, self._versions(subject), schema)
+            # The registry does not know of upcasters: for this one version it has to let be.
+            self._configure(subject, Mode.NONE if by_upcaster else mode)
+            with self._asking():
                 self._client.register_schema(subject, Schema(schema, "AVRO"))
+            self._configure(subject, mode)
             return True
+        self._configure(subject, mode)
         return False
 
+    def _versions(self, subject: str) -> list[str]:
+        """Return the schemas of a subject, the oldest first."""
+        try:
+            with self._asking(UnregisteredSchema(subject)):
+                numbers = sorted(self._client.get_versions(subject))
+                return [str(self._client.get_version(subject, number).schema.schema_str) for number in numbers]
+        except UnregisteredSchema:
+            return []
+
+    def _configure(self, subject: str, mode: Mode) -> None:
+        if self._mode(subject) != mode:
+            with self._asking():
+                self._client.set_compatibility(subject, str(mode))
+
+    def _mode(self, subject: str) -> str | None:
+        """Return the mode of a subject alone; None: it has none."""
+        try:
+            with self._asking(UnregisteredSchema(subject)):
+                return str(self._client.get_compatibility(subject))
+        except UnregisteredSchema:
+            return None
+
     @contextmanager
-    def _asking(self, unknown: KafoldError) -> Iterator[None]:
-        """Turn the registry's "not found" into `unknown`, and every other refusal into RegistryUnavailable."""
+    def _asking(self, unknown: KafoldError | None = None) -> Iterator[None]:
+        """Turn the registry's "not found" into `unknown`, and whatever else goes wrong into RegistryUnavailable."""
         try:
             yield
         except SchemaRegistryError as error:
-            if error.http_status_code == NOT_FOUND:
+            if unknown is not None and error.error_code in NOT_FOUND:
                 raise unknown from error
-            text = f"the schema registry refused: {error.error_message} (code {error.error_code})"
-            raise RegistryUnavailable(text) from error
+            raise RegistryUnavailable(self._refused(error)) from error
+        except (httpx.HTTPError, ValueError) as error:
+            raise RegistryUnavailable(self._unreached(error)) from error
+
+    def _refused(self, error: SchemaRegistryError) -> str:
+        if error.http_status_code in UNAUTHORIZED:
+            return (
+                f"the schema registry {self._url} does not let us in (HTTP {error.http_status_code}): "
+                "check registry.username and registry.password"
+            )
+        return f"the schema registry {self._url} refused: {error.error_message} (code {error.error_code})"
+
+    def _unreached(self, error: Exception) -> str:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return (
+                f"the schema registry {self._url} shows a certificate that is not trusted ({error}): "
+                'set registry.properties = { "ssl.ca.location" = "<its authority\'s file>" }'
+            )
+        return f"the schema registry {self._url} cannot be asked: {str(error) or type(error).__name__}"
 
     def close(self) -> None:
         """Close the connections."""

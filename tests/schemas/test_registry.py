@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import UnknownSchemaId
-from schemas.registry import Registry, UnregisteredSchema, canonical
+from schemas.registry import Registry, UnregisteredSchema, canonical, identity
 
 A, B, C = '{"type":"string"}', '{"type":"long"}', '"int"'
 
@@ -180,4 +180,25 @@ def test_every_order_of_three_writers_gives_one_id_a_schema() -> None:
         assert len(set(registry.by_id.values())) == len(registry.by_id)
         for subject in "st":
             for each in registry.versions(subject):
-                assert registry.ids[each.schema] == each.schema_id
+                assert registry.ids[identity(each.schema)] == each.schema_id
+
+
+def test_a_schema_that_another_registry_wrote_with_its_keys_in_order_is_the_same() -> None:
+    ours = canonical({"type": "record", "name": "R", "fields": [{"name": "x", "type": "long", "default": 0}]})
+    theirs = json.dumps(json.loads(ours), sort_keys=True)
+    assert theirs != ours
+    value = json.dumps({"subject": "s", "version": 1, "id": 7, "schema": theirs, "deleted": False})
+    registry = fold((CONFLUENT[1][0], value.encode()))
+    assert registry.id_of("s", ours) == 7
+    assert registry.registration("s", ours) is None
+    assert register(registry, "t", ours)[1].startswith(b'{"subject":"t","version":1,"id":7,')
+    assert not registry.repairs()
+
+
+def test_a_mode_is_written_once() -> None:
+    registry = fold(*CONFLUENT)
+    record = registry.configuration("s", "FULL")
+    assert record == (b'{"keytype":"CONFIG","subject":"s","magic":0}', b'{"compatibilityLevel":"FULL"}')
+    registry.apply(*record)
+    assert registry.configuration("s", "FULL") is None
+    assert registry.configuration("s", "NONE") is not None

@@ -164,4 +164,6 @@ def test_the_platforms_own_messages_are_checked_as_the_applications_are(tmp_path
     assert any(line.startswith(f"{record} is not in its files") for line in lines)
     assert any(line.startswith(f"{record}: cannot read version 1: ") for line in lines)
     path.unlink()
-    assert any(line.startswith(f"{record}.v1.avsc is gone") for line in check_versions(application(First.Done, tmp_path)))
+    assert any(
+        line.startswith(f"{record}.v1.avsc is gone") for line in check_versions(application(First.Done, tmp_path))
+    )
