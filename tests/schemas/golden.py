@@ -11,7 +11,7 @@ from typing import Any
 
 from schemas.codec import MessageCodec
 from schemas.history import record_of
-from schemas.messages import Command
+from schemas.messages import Event
 from schemas.metadata import CommandMetadata, EventMetadata
 from schemas.outcomes import Outcome
 from schemas.registry import canonical
@@ -31,6 +31,7 @@ VALUES: Mapping[str, Any] = {
     "amount_cents": 2933,
     "aggregate": "user",
     "target_id": "u-é",
+    "asked_id": "c",
     "events": (b"one", b""),
 }
 EVENT = EventMetadata("c-1", "c", "k", "k", 17, 1_790_000_000_000)
@@ -66,7 +67,7 @@ def _encoded(name: str) -> bytes:
     codec = codecs(ids)[name]
     cls = next(each for each in codec.schemas if each.__name__ == name.rpartition(".")[2])
     message = cls(**{field: VALUES[field] for field in cls.model_fields})
-    return codec.encode(message, COMMAND if issubclass(cls, Command) else EVENT)[5:]
+    return codec.encode(message, EVENT if issubclass(cls, Event) else COMMAND)[5:]
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ def test_versions_are_made_once_and_checked(tmp_path: Path) -> None:
         in check_versions(application(First.Done, tmp_path))[0]
     )
     made = make_versions(application(First.Done, tmp_path))
-    records = ["thing.Do", "kafold.AppendEvents", "thing.Done", "kafold.Outcome"]
+    records = ["thing.Do", "kafold.AppendEvents", "kafold.AskOutcome", "thing.Done", "kafold.Outcome"]
     assert [(each.record, each.number) for each in made] == [(record, 1) for record in records]
     assert make_versions(application(First.Done, tmp_path)) == []
     assert check_versions(application(First.Done, tmp_path)) == []
@@ -151,7 +151,7 @@ def test_an_application_without_versions_is_told_how_to_keep_them() -> None:
         make_versions(replace(shop, evolution=Evolution(History())))
 
 
-@pytest.mark.parametrize("record", ["kafold.AppendEvents", "kafold.Outcome"])
+@pytest.mark.parametrize("record", ["kafold.AppendEvents", "kafold.AskOutcome", "kafold.Outcome"])
 def test_the_platforms_own_messages_are_checked_as_the_applications_are(tmp_path: Path, record: str) -> None:
     make_versions(application(First.Done, tmp_path))
     path = tmp_path / f"{record}.v1.avsc"
