@@ -53,6 +53,8 @@ def test_a_history_is_loaded_and_the_journal_verified(up: Up) -> None:
         (["events", "load", "user", "nobody"], 1, "version 0"),
         (["events", "load", "user", "evi", "--at-least", "rubbish"], 3, "is not of the form topic@uuid"),
         (["events", "load", "user", "evi", "--upto", "-1"], 2, "--upto"),
+        (["events", "load", "user", "evi", "--as-of", "yesterday"], 3, "neither a position"),
+        (["events", "load", "user", "evi", "--as-of", "1999-01-01"], 1, "version 0"),
         (["events", "verify", "order"], 3, "no aggregate 'order'"),
         (["dead-letters", "show", "rubbish"], 3, "'rubbish' is no place"),
         (["dead-letters", "show", "999@0"], 3, "has no partition 999"),
