@@ -1,7 +1,7 @@
 """A registry of somebody else's: one that may be written to, over real HTTP or HTTPS, with or without a password.
 
 It is the read API's own routes, and before them what those leave out: to register, and to give a subject its mode. It
-refuses what breaks a subject's mode, as Confluent's and Karapace's do. (Both were tried by hand; see ARCHITECTURE.md.)
+refuses what breaks a subject's mode, as Confluent's and Karapace's do. Neither of those was registered at.
 """
 
 import base64
