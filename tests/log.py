@@ -53,7 +53,8 @@ class Log(NamedTuple):
 
 def read_committed(cluster: Kafka, topic: str, timeout_s: float = 30.0) -> list[Message]:
     """Return every committed record of a topic, partition by partition."""
-    consumer = Consumer(cluster.consumer(group_id="tests", enable_partition_eof=True))
+    # At its end a partition says so with the next answer, which would wait for half a second.
+    consumer = Consumer(cluster.consumer(group_id="tests", enable_partition_eof=True, fetch_wait_max_ms=10))
     partitions = consumer.list_topics(topic, timeout=timeout_s).topics[topic].partitions
     consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
     waiting, records = set(partitions), list[Message]()
