@@ -8,6 +8,7 @@
     ├── Indefinite        nobody knows whether a transaction committed: forget all state, read the log again, go on
     ├── TransactionAborted  a transaction was given up and nothing of it happened: rewind and do it again
     ├── WrongKey          (a DecodingError) a command's Kafka key is not where or what it must be: dead-letter it
+    ├── LocalStateUnreadable  a cache on disk is damaged: exit; the next start rebuilds it from the log
     ├── Stale             a copy of the log has not come to a position in time: ask again, or without the position
     ├── ParkedHistory     an aggregate's copy is incomplete, an event is parked: mend its cause and retry it
     └── LogBroken         the log contradicts itself (a version is missing or twice): stop and look
@@ -39,6 +40,10 @@ class WrongKey(DecodingError):
 
 class LogBroken(KafoldError):
     """The log contradicts itself: an aggregate's version is missing, or there twice. Stop, and look at the log."""
+
+
+class LocalStateUnreadable(KafoldError):
+    """A processor's cache on its disk is damaged. Exit; the next start throws it away and reads the log instead."""
 
 
 class Stale(KafoldError):

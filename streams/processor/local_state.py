@@ -14,7 +14,8 @@ import os
 import pickle
 import shutil
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +23,13 @@ import orjson
 from rocksdict import BlockBasedOptions, Options, Rdict, WriteBatch
 
 from schemas.position import Place
+from streams.kernel.errors import LocalStateUnreadable
 from streams.kernel.processing import Known
 
 _LOG = logging.getLogger("kafold.processor")
 _TIME = struct.Struct(">Q")
 _STAMP, _STATE, _OUTCOME, _BY_TIME = b"m", b"s", b"o", b"t"
+_UNREADABLE = "UNREADABLE"
 FORMAT = 2
 BUCKET_MS = 600_000
 EXPIRED_MAX = 100_000
@@ -40,7 +43,10 @@ class Remembered(NamedTuple):
 
 
 class LocalState:
-    """The RocksDB of one commands partition. `stamp`: what must be equal for the contents to be of use."""
+    """The RocksDB of one commands partition. `stamp`: what must be equal for the contents to be of use.
+
+    Its methods raise LocalStateUnreadable when RocksDB finds damage that was not seen at the start.
+    """
 
     def __init__(self, path: Path, stamp: Mapping[str, str]) -> None:
         """Open it; contents of another stamp, or that cannot be read, are thrown away."""
@@ -54,6 +60,8 @@ class LocalState:
             self.clear()
 
     def _read_position(self) -> None:
+        if (self._path / _UNREADABLE).exists():
+            raise ValueError("it could not be read")
         stored = self._db.get(_STAMP)
         if stored is None:
             return
@@ -71,12 +79,12 @@ class LocalState:
 
     def known(self, aggregate_id: str) -> Known | None:
         """Return what is known of an aggregate."""
-        stored = self._db.get(_STATE + aggregate_id.encode())
+        stored = self._get(_STATE + aggregate_id.encode())
         return None if stored is None else Known(*pickle.loads(stored))  # noqa: S301 - our own file, under our own stamp
 
     def outcome(self, command_id: str) -> Remembered | None:
         """Return the final outcome of a command."""
-        stored = self._db.get(_OUTCOME + command_id.encode())
+        stored = self._get(_OUTCOME + command_id.encode())
         return None if stored is None else Remembered(_TIME.unpack_from(stored)[0], stored[_TIME.size :])
 
     def write(
@@ -95,11 +103,16 @@ class LocalState:
             batch.put(_BY_TIME + pack((bucket + 1) * BUCKET_MS) + command_ids[0].encode(), orjson.dumps(command_ids))
         places = [[topic, partition, offset] for (topic, partition), offset in position.items()]
         batch.put(_STAMP, json.dumps({"stamp": self._stamp, "position": places}).encode())
-        self._db.write(batch)
+        with self._noticed():
+            self._db.write(batch)
         self.position = dict(position)
 
     def expire(self, before_ms: int) -> None:
         """Remove outcomes that were given before a time, ten minutes late at most; about 100,000 a call."""
+        with self._noticed():
+            self._expire(before_ms)
+
+    def _expire(self, before_ms: int) -> None:
         batch, removed = WriteBatch(raw_mode=True), 0
         entries: Any = self._db.items(from_key=_BY_TIME)
         for key, command_ids in entries:
@@ -117,6 +130,24 @@ class LocalState:
                 batch.delete(key)
         return len(command_ids)
 
+    def _get(self, key: bytes) -> bytes | None:
+        try:
+            return self._db.get(key)
+        except Exception as error:
+            raise self._unreadable(error) from error
+
+    @contextmanager
+    def _noticed(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> LocalStateUnreadable:
+        """Mark the contents, so that the next start throws them away. A block is checked only when it is needed."""
+        (self._path / _UNREADABLE).touch()
+        return LocalStateUnreadable(f"local state {self._path} is rebuilt from the log at the next start: {error}")
+
     def close(self) -> None:
         """Close the database."""
         self._db.close()
@@ -128,7 +159,7 @@ def _opened(path: Path) -> tuple[Path, Rdict]:
     try:
         return path, _database(path)
     except Exception as error:  # noqa: BLE001 - RocksDB's errors have no types
-        if "lock" in str(error).lower():
+        if str(path / "LOCK") in str(error):
             # A process of this slot still has it, stopped or about to be fenced: leave it its own.
             _LOG.warning("local state %s is in use, this process reads the log instead", path)
             path = path.with_name(f"{path.name}.{os.getpid()}")

@@ -16,6 +16,7 @@ from streams.domain.shop.users import User, evolve
 from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry
 from streams.kernel.application import Application
+from streams.kernel.errors import LocalStateUnreadable
 from streams.kernel.processing import Known, Work
 from streams.processor import recovery
 from streams.processor.local_state import BUCKET_MS, LocalState, Remembered
@@ -117,6 +118,38 @@ def test_a_second_process_of_the_slot_leaves_the_first_ones_state_alone(
     assert "in use" in caplog.text
     first.close()
     second.close()
+
+
+def damaged(path: Path, offset: int) -> None:
+    """Make a state of many blocks, and change a byte of its table."""
+    made = LocalState(path, STAMP)
+    made.write({f"k{number:04}": Known(str(number) * 50, 1) for number in range(1_000)}, {}, {("t", 0): 5})
+    made.close()
+    LocalState(path, STAMP).close()  # which moves the log of writes into a table
+    [table] = path.glob("*.sst")
+    data = bytearray(table.read_bytes())
+    data[offset] ^= 1
+    table.write_bytes(data)
+
+
+def test_damage_that_is_found_later_ends_the_process_and_the_next_one_rebuilds(tmp_path: Path) -> None:
+    damaged(tmp_path / "state", 10_000)
+    first = LocalState(tmp_path / "state", STAMP)
+    assert first.position == {("t", 0): 5}
+    with pytest.raises(LocalStateUnreadable, match="rebuilt from the log at the next start"):
+        [first.known(f"k{number:04}") for number in range(1_000)]
+    first.close()
+    second = LocalState(tmp_path / "state", STAMP)
+    assert (second.position, second.known("k0000")) == ({}, None)
+    second.close()
+
+
+def test_a_damaged_block_is_not_taken_for_a_lock(tmp_path: Path) -> None:
+    damaged(tmp_path / "state", 20)
+    opened = LocalState(tmp_path / "state", STAMP)
+    assert opened.position == {}
+    opened.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
 def test_an_outcome_is_forgotten_after_the_window_by_its_recorded_time(tmp_path: Path) -> None:
