@@ -14,7 +14,9 @@ import pytest
 from infra.demo import cdnow
 from infra.demo.asking import ReadApi
 from infra.demo.loading import Loaded, load
-from infra.engines import Endpoints
+from infra.engines import Endpoints, engines
+from infra.preparing import kafka_at
+from infra.settings import load_settings
 from producers.client import Client
 from read_api.read_model import reader_conninfo
 from schemas.outcomes import Accepted, Rejected
@@ -23,10 +25,28 @@ from schemas.shop.users import ChangeEmail, CreateUser, UserProblem
 from streams.domain.shop.app import shop
 from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry
-from tests.fixtures.up import Up
+from tests.fixtures.up import Up, kafold_up
 from tests.log import log_of
 from tests.oracle import check_log
 from tests.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A shop of this module's own: it is judged by everything that is in it."""
+    with kafold_up(tmp_path_factory.mktemp("load"), "--processors", "2", "--workers", "2") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def up_endpoints(up: Up) -> Iterator[Endpoints]:
+    with engines(load_settings(home=up.home)) as endpoints:
+        yield endpoints
+
+
+@pytest.fixture(scope="module")
+def up_kafka(up_endpoints: Endpoints) -> Kafka:
+    return kafka_at(up_endpoints)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,14 @@ def answered(up_kafka: Kafka, where: Mapping[str, str], command: str) -> list[An
 
 
 def rest_decoded(data: bytes, where: Mapping[str, str]) -> Any:
-    schema_id = int.from_bytes(data[1:5], "big")
-    text = httpx.get(f"{where['REGISTRY']}/schemas/ids/{schema_id}").json()["schema"]
-    return fastavro.schemaless_reader(BytesIO(data[5:]), fastavro.parse_schema(json.loads(text)), None)
+    schema = rest_schema(where["REGISTRY"], int.from_bytes(data[1:5], "big"))
+    return fastavro.schemaless_reader(BytesIO(data[5:]), schema, None)
+
+
+@lru_cache
+def rest_schema(registry: str, schema_id: int) -> Any:
+    """Ask for a schema once: other tests have filled these topics with tens of thousands of records."""
+    return fastavro.parse_schema(json.loads(httpx.get(f"{registry}/schemas/ids/{schema_id}").json()["schema"]))
 
 
 def sent_by_hand(where: Mapping[str, str], command: str) -> None:
