@@ -12,6 +12,7 @@ from streams.kafka.config import Kafka
 from streams.kafka.topics import prepare_topics
 from streams.kernel.application import Application
 from streams.postgres.setup import prepare as prepare_database
+from streams.worker.beginning import begin
 
 
 def kafka_at(endpoints: Endpoints) -> Kafka:
@@ -25,6 +26,7 @@ def prepare(
     """Make the topics, the tables and the schemas' ids that are missing.
 
     Raises:
+        DefinitionError: a process manager's new version has to wait for the processes of the one before it.
         IncompatibleSchema: a schema may not follow the versions that are registered.
         TopicProblem: an existing topic could lose events, or has another partition count.
     """
@@ -33,5 +35,6 @@ def prepare(
     prepare_topics(kafka, application, settings.partitions, settings.replication_factor, settings.dedupe_window_s)
     on_progress("preparing tables")
     prepare_database(endpoints.dsn, application)
+    begin(kafka, endpoints.dsn, application)
     on_progress("registering schemas")
     register_application(settings, kafka, endpoints.dsn, application)

@@ -43,7 +43,7 @@ def processor(ctx: typer.Context, slot: Slot = 0, port: WatchPort = None) -> Non
 
 
 def worker(ctx: typer.Context, slot: Slot = 0, port: WatchPort = None) -> None:
-    """Run one worker, which keeps the projections."""
+    """Run one worker, which keeps the projections and lets the process managers react."""
     from infra.engines import engines
     from infra.preparing import kafka_at
     from infra.registries import schema_ids
@@ -59,7 +59,15 @@ def worker(ctx: typer.Context, slot: Slot = 0, port: WatchPort = None) -> None:
         data.mkdir(parents=True, exist_ok=True)
         with schema_ids(settings, kafka) as ids:
             watch = _watch(settings.watch.host, port, settings.watch.worker_port, slot)
-            run(told.application(), kafka, endpoints.dsn, ids, data, WorkerOptions(watch=watch))
+            run(
+                told.application(),
+                kafka,
+                endpoints.dsn,
+                ids,
+                data,
+                WorkerOptions(watch=watch),
+                dedupe_window_s=settings.dedupe_window_s,
+            )
 
 
 def api(

@@ -1,6 +1,7 @@
-"""An application: the aggregates, projections and query handlers that belong together under one name.
+"""An application: the aggregates, projections, process managers and query handlers that belong together under one name.
 
-Promises: names are unique within it, every projection's sources are in it, and it alone says what topics there are.
+Promises: names are unique within it, the sources of every projection and process manager are in it, as are those who
+take its process managers' commands, and it alone says what topics there are.
 """
 
 from collections.abc import Sequence
@@ -10,17 +11,20 @@ from typing import Any
 from schemas.codec import NO_EVOLUTION, MessageCodec
 from schemas.contract import Contract
 from schemas.errors import DefinitionError
+from schemas.messages import Command
 from schemas.metadata import CommandMetadata, EventMetadata
 from schemas.outcomes import OutcomeCodec
 from schemas.registry import SchemaIds
 from schemas.topics import AggregateTopics, dead_letters_topic
 from schemas.upcasting import Evolution
 from streams.kernel.aggregate import Aggregate
+from streams.kernel.process_manager import ProcessManager
 from streams.kernel.projection import Projection
 from streams.kernel.query import QueryHandler, query_type
 
 AnyAggregate = Aggregate[Any, Any, Any]
 AnyProjection = Projection[Any, Any]
+AnyProcessManager = ProcessManager[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -32,19 +36,25 @@ class Application:
     projections: Sequence[AnyProjection] = ()
     queries: Sequence[QueryHandler] = ()
     evolution: Evolution = NO_EVOLUTION
+    process_managers: Sequence[AnyProcessManager] = ()
 
     def __post_init__(self) -> None:
-        """Check the names, and that every projection's sources are here."""
+        """Check the names, and that all sources, and all who are sent commands, are here."""
         if not self.name.replace("-", "").replace("_", "").isalnum() or not self.name.islower():
             raise DefinitionError(f"application name {self.name!r}: use lower-case letters, digits, - and _")
         _check_unique("aggregate", [each.name for each in self.aggregates])
         _check_unique("projection", [each.name for each in self.projections])
+        # Both have a view of their name.
+        both: list[AnyProjection | AnyProcessManager] = [*self.projections, *self.process_managers]
+        _check_unique("view", [each.name for each in both])
         _check_unique("query handler", [query_type(each).__name__ for each in self.queries])
-        for projection in self.projections:
-            for source in projection.of:
+        for each in both:
+            for source in each.of:
                 if source not in self.aggregates:
-                    problem = f"projection {projection.name} folds {source.name}, which is not in {self.name}"
-                    raise DefinitionError(problem)
+                    raise DefinitionError(f"{each.name} takes events of {source.name}, which is not in {self.name}")
+        for manager in self.process_managers:
+            for command in manager.command_types:
+                self.taker(command)
 
     def aggregate(self, name: str) -> AnyAggregate:
         """Return the aggregate of this name, or raise DefinitionError naming those that there are."""
@@ -59,6 +69,13 @@ class Application:
             if projection.name == name:
                 return projection
         raise DefinitionError(f"no projection {name!r}; there are: {', '.join(each.name for each in self.projections)}")
+
+    def taker(self, command: type[Command[Any, Any]]) -> AnyAggregate:
+        """Return the aggregate that takes commands of a type, or raise DefinitionError."""
+        for aggregate in self.aggregates:
+            if command in aggregate.command_types:
+                return aggregate
+        raise DefinitionError(f"{command.__name__} is sent, but no aggregate of {self.name} takes it")
 
     def topics(self, aggregate: AnyAggregate) -> AggregateTopics:
         """Return the names of an aggregate's topics."""

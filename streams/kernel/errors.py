@@ -10,6 +10,8 @@
     ├── WrongKey          (a DecodingError) a command's Kafka key is not where or what it must be: dead-letter it
     ├── LocalStateUnreadable  a cache on disk is damaged: exit; the next start rebuilds it from the log
     ├── Stale             a copy of the log has not come to a position in time: ask again, or without the position
+    ├── BeyondDedupeWindow  a process manager's fact is too old to send commands for: look whether they were, discard it
+    ├── SendFailed        Kafka did not take a process manager's commands: exit, they are sent again after a restart
     ├── ParkedHistory     an aggregate's copy is incomplete, an event is parked: mend its cause and retry it
     └── LogBroken         the log contradicts itself (a version is missing or twice): stop and look
 """
@@ -54,6 +56,14 @@ class Stale(KafoldError):
         super().__init__(f"{what} is stale: it is at {str(at) or 'its beginning'}, not yet at {goal}")
         self.at = at
         self.goal = goal
+
+
+class BeyondDedupeWindow(KafoldError):
+    """A fact is so old that its commands' ids are forgotten: to send them might act twice. The text says what to do."""
+
+
+class SendFailed(KafoldError):
+    """Kafka did not take a process manager's commands. They are kept: exit, and they are sent after a restart."""
 
 
 class ParkedHistory(KafoldError):

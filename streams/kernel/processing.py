@@ -24,6 +24,9 @@ from streams.kernel.appending import Appending
 from streams.kernel.errors import WrongKey
 from streams.kernel.partitioner import partition_of
 
+# For how long a command's id has one effect and one answer, unless the settings say otherwise.
+DEDUPE_WINDOW_S = 7 * 24 * 3600
+
 # In Python 3.11 a look-up on an Enum class costs 0.3 µs, and there are several for each command.
 ACCEPTED, REJECTED, CONFLICT, FAILED = Status.ACCEPTED, Status.REJECTED, Status.CONFLICT, Status.FAILED
 

@@ -1,4 +1,4 @@
-"""Given, when, then: the rules of an aggregate as sentences, without engines.
+"""Given, when, then: the rules of an aggregate, and the ways of a process manager, as sentences, without engines.
 
 ::
 
@@ -6,28 +6,48 @@
     given(account).when(purchase("a1", cents=1200)).then_rejected(AccountProblem.NOT_OPEN)
     given(user, created("u1"), deactivated("u1")).when(deactivate("u1")).then_nothing()
 
-Three questions to every command: the right events, the right refusal, the right silence.
+Three questions to every command: the right events, the right refusal, the right silence. And to a process manager:
+
+::
+
+    given(credit_transfer, sent("t1")).when(Answered(receive("t1"), Rejected(CLOSED))).then_sends(give_back("t1"))
 
 Promises: pure; events that were decided are folded too, as the processor does before it accepts a command, so that an
-`evolve` or a `result` that fails is found here; what does not hold is an AssertionError that shows both sides.
+`evolve` or a `result` that fails is found here; a process is told one fact after the other, each with metadata that
+follows from its number; what does not hold is an AssertionError that shows both sides.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from schemas.messages import Command, Event
-from schemas.outcomes import Rejected
+from schemas.metadata import EventMetadata
+from schemas.outcomes import Outcome, Rejected, Status
 from streams.kernel.aggregate import Aggregate, State
+from streams.kernel.process_manager import Answered, Fact, ProcessManager
+from streams.kernel.projection import Row
+from streams.kernel.reacting import react
 
 S = TypeVar("S", bound=State)
 C = TypeVar("C", bound=Command[Any, Any])
 Ev = TypeVar("Ev", bound=Event)
+P = TypeVar("P", bound=Row)
 
 
-def given(aggregate: Aggregate[S, C, Ev], *events: Ev) -> "Given[S, C, Ev]":
-    """Begin with what has happened to one aggregate."""
-    return Given(aggregate, aggregate.fold(events))
+@overload
+def given(what: Aggregate[S, C, Ev], *happened: Ev) -> "Given[S, C, Ev]": ...
+@overload
+def given(what: ProcessManager[P, Fact], *happened: Fact) -> "GivenProcess[P, Fact]": ...
+def given(what: Any, *happened: Any) -> Any:
+    """Begin with what has happened to one aggregate, or with the facts that one process has had."""
+    if isinstance(what, ProcessManager):
+        begun = GivenProcess(what, None, (), 0)
+        for fact in happened:
+            then = begun.when(fact)
+            begun = GivenProcess(what, then.state, (*begun.sent, *then.commands), begun.facts + 1)
+        return begun
+    return Given(what, what.fold(happened))
 
 
 @dataclass(frozen=True)
@@ -79,6 +99,65 @@ class Decided(Generic[S, Ev]):
         """Check what the accepted command answers."""
         _check(answer, self.answer)
         return self
+
+
+@dataclass(frozen=True)
+class GivenProcess(Generic[P, Fact]):
+    """A process in the state that its facts led to; None: it does not exist. `sent`: the commands so far."""
+
+    manager: ProcessManager[P, Fact]
+    state: P | None
+    sent: tuple[Command[Any, Any], ...]
+    facts: int
+
+    def when(self, fact: Fact) -> "Reacted[P]":
+        """Let something happen."""
+        if isinstance(fact, Answered):
+            if fact.command not in self.sent or self.state is None:
+                raise AssertionError(f"the process has not sent {fact.command!r}, so there is no answer to it")
+            before, number = self.state, self.facts + 1
+            return Reacted(*react(self.manager, before, fact, _outcome(fact, number)))
+        key = self.manager.key_of(fact)
+        before = self.manager.new_row(key) if self.state is None else self.state
+        known = getattr(before, self.manager.key_field)
+        if known != key:
+            raise AssertionError(f"this process is {known!r}, but the event is of {key!r}: {fact!r}")
+        number = self.facts + 1
+        meta = EventMetadata(f"fact-{number}-1", f"fact-{number}", "test", f"fact-{number}", number, number)
+        return Reacted(*react(self.manager, before, fact, meta))
+
+
+@dataclass(frozen=True)
+class Reacted(Generic[P]):
+    """How a process reacted: its state afterwards (None: it is over), and the commands that follow."""
+
+    state: P | None
+    commands: tuple[Command[Any, Any], ...]
+
+    def then_sends(self, *commands: Command[Any, Any]) -> "Reacted[P]":
+        """Check that exactly these commands follow, in this order."""
+        _check(list(commands), list(self.commands))
+        return self
+
+    def then_sends_nothing(self) -> "Reacted[P]":
+        """Check that no command follows."""
+        return self.then_sends()
+
+    def then_state(self, state: P) -> "Reacted[P]":
+        """Check the state afterwards."""
+        _check(state, self.state)
+        return self
+
+    def then_over(self) -> "Reacted[P]":
+        """Check that the process is over."""
+        _check(None, self.state)
+        return self
+
+
+def _outcome(fact: Answered[Any], number: int) -> Outcome:
+    status = Status.REJECTED if isinstance(fact.answer, Rejected) else Status.ACCEPTED
+    command = type(fact.command).__name__
+    return Outcome(f"fact-{number}", command, status, number, None, [], None, None, None, "test", number)
 
 
 def _check(expected: object, actual: object) -> None:

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from streams.kernel.application import Application
 from streams.kernel.projection import Kept
-from streams.postgres import journal
+from streams.postgres import journal, outbox
 from streams.postgres.columns import Column, RowShape
 from streams.postgres.connection import Cursor, connect
 from streams.postgres.tables import Table, table_of
@@ -106,12 +106,17 @@ def prepare(dsn: str, application: Application) -> None:
         # "… already exists, skipping" is what preparing again is about.
         cursor.execute("SET LOCAL client_min_messages = warning")
         cursor.execute(_BOOKS)
+        outbox.create(cursor)
         for aggregate in application.aggregates:
             journal.create(cursor, application.topics(aggregate).events)
         _schema(cursor, application.name)
         _role(cursor, application.name)
         for projection in application.projections:
             _projection(cursor, application.name, projection)
+        for manager in application.process_managers:
+            _projection(cursor, application.name, manager)
+            if live_version(cursor, application.name, manager.name) != manager.version:
+                show(cursor, application.name, manager)
 
 
 def live_version(cursor: Cursor, application: str, projection: str) -> int | None:

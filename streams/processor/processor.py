@@ -23,6 +23,7 @@ from schemas.registry import SchemaIds
 from streams.kafka.config import Kafka
 from streams.kernel.application import Application
 from streams.kernel.errors import Fenced, Indefinite, TransactionAborted
+from streams.kernel.processing import DEDUPE_WINDOW_S
 from streams.processor.batch import Batch, Owned
 from streams.processor.garbage import collected_by_hand
 from streams.processor.lane import lanes
@@ -34,7 +35,6 @@ from streams.processor.watched import Watched
 _LOG = logging.getLogger("kafold.processor")
 BATCH_COMMANDS_MAX = 5_000
 IDLE_S = 0.1
-DEDUPE_WINDOW_S = 7 * 24 * 3600
 SESSION_TIMEOUT_MS = 6_000
 
 

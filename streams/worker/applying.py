@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from streams.kernel.errors import Fenced
-from streams.kernel.folding import Envelope, Folded, ParkedKeys, Step, envelopes, first_versions, plan
+from streams.kernel.folding import Envelope, ParkedKeys, Step, envelopes, first_versions, plan
 from streams.postgres.checkpoints import JOURNAL, Move, Reader, move
 from streams.postgres.connection import Connection, Cursor, connect_to_fold
 from streams.postgres.parking import parked_keys
@@ -19,7 +19,7 @@ from streams.worker.lanes import Lanes, OnError
 from streams.worker.partition import Partition
 from streams.worker.pieces import Refusals, Refused, apply_in_pieces
 from streams.worker.settling import settle
-from streams.worker.shares import Change, fold_share, share_of, write_share
+from streams.worker.shares import Change, fold_share, fold_shared, share_of, write_share
 from streams.worker.source import RowReader, Source
 
 
@@ -102,20 +102,17 @@ def _project(
     batch: Sequence[Envelope],
     refusal: Refused | None,
 ) -> Change:
-    projection, table = each.projection, each.table
+    projection = each.projection
     steps = plan(projection, share_of(partition, each.reader, batch))
     owned = projection.on_aggregate_key
     if owned:
-        parked = partition.parked[each.reader].copy()
-        folded = fold_share(projection, steps, _owned_rows(cursor, partition, each, steps), parked, refusal)
+        waiting = partition.parked[each.reader].copy()
+        folded = fold_share(projection, steps, _owned_rows(cursor, partition, each, steps), waiting, refusal)
+        parked: ParkedKeys | None = waiting
     else:
-        found, made = table.lock(cursor, first_versions(steps))
-        # Read under the rows' locks, so that a key which another worker parks is seen.
-        parked = parked_keys(cursor, source.application, each.reader, table.shape)
-        folded = fold_share(projection, steps, found, parked, refusal)
-        folded = Folded(dict.fromkeys(made) | folded.rows, folded.problems)
+        folded, parked = fold_shared(cursor, source.application, each, projection, steps, refusal), None
     write_share(cursor, source.application, (partition.topic, partition.number), each, folded)
-    return Change(each.reader, folded.rows if owned else {}, parked if owned else None)
+    return Change(each.reader, folded.rows if owned else {}, parked)
 
 
 def _owned_rows(cursor: Cursor, partition: Partition, each: RowReader, steps: Sequence[Step]) -> dict[Any, Any]:

@@ -1,4 +1,4 @@
-"""The worker's entry: reads an application's events and keeps its projections and journal, until it is told to stop.
+"""The worker's entry: keeps an application's projections and journal, and lets its process managers react.
 
 Promises: SIGINT and SIGTERM end it cleanly, with exit code 0; on any failure it says why in one line and exits with
 another code, for its supervisor to start it again. kill -9 at any moment loses nothing and counts nothing twice.
@@ -10,17 +10,23 @@ import logging
 import signal
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from schemas.registry import SchemaIds
 from streams.kafka.config import Kafka
 from streams.kafka.topics import topic_ids
 from streams.kernel.application import Application
+from streams.kernel.processing import DEDUPE_WINDOW_S
 from streams.postgres.setup import prepare
 from streams.worker.app import WorkerApp, build
 from streams.worker.applying import folding
+from streams.worker.beginning import begin
 from streams.worker.options import WorkerOptions
+from streams.worker.processes import CommandWriter, process_sources
+from streams.worker.reacting import reacting
 from streams.worker.reading import Reading
+from streams.worker.sending import Sender
 from streams.worker.source import sources
 from streams.worker.watchdog import EXIT_FAILED, Watchdog
 from streams.worker.watched import Watched
@@ -36,15 +42,22 @@ def run(
     ids: SchemaIds,
     data_dir: Path,
     options: WorkerOptions | None = None,
+    *,
+    dedupe_window_s: int = DEDUPE_WINDOW_S,
 ) -> None:
     """Work until SIGINT or SIGTERM. Call it in the main thread of a process of its own.
 
+    `dedupe_window_s`: for how long the command processors know a command's id.
+
     Raises:
+        DefinitionError: a process manager's new version has to wait for processes of the one before.
         SystemExit: the worker failed; it has logged why.
     """
     options = options or WorkerOptions()
     prepare(dsn, application)
+    begin(kafka, dsn, application)
     reads = sources(application, ids)
+    reacts = process_sources(application, ids)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     # Batches make objects by the hundred thousand, which end without the collector's help; looking through them, and
@@ -52,7 +65,13 @@ def run(
     gc.disable()
     worker = _Worker(loop, options)
     duties = [folding(application.name, reads, dsn, options.lanes, worker.fail)]
-    reading = Reading(dsn, application.name, duties, topic_ids(kafka, reads))
+    if reacts:
+        commands = CommandWriter(application, ids)
+        duties.append(
+            reacting(application.name, reacts, commands, partial(Sender, kafka), dsn, dedupe_window_s, worker.fail)
+        )
+    passing = {topic for topic, source in reacts.items() if source.answers}
+    reading = Reading(dsn, application.name, duties, topic_ids(kafka, {*reads, *reacts}), passing)
     watched = Watched(reading)
     reading.duties = [replace(duty, applied=watched.applied) for duty in reading.duties]
     app = build(application.name, kafka, reading, data_dir, options)

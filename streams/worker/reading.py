@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from schemas.position import Place
 from streams.postgres.checkpoints import take
 from streams.postgres.connection import Cursor, connect
+from streams.postgres.outbox import unsent_places
 from streams.postgres.parking import requested
 from streams.worker.duty import Duty
 from streams.worker.partition import Partition
@@ -39,8 +40,16 @@ class Fetched(NamedTuple):
 class Reading:
     """The worker's side of reading. Its methods are called in the event loop."""
 
-    def __init__(self, dsn: str, application: str, duties: Sequence[Duty], topic_ids: Mapping[str, str]) -> None:
-        """Take what is to be done with which topics; nothing is owned yet."""
+    def __init__(
+        self,
+        dsn: str,
+        application: str,
+        duties: Sequence[Duty],
+        topic_ids: Mapping[str, str],
+        passing: Collection[str] = (),
+    ) -> None:
+        """Take what is to be done with which topics. `passing`: topics not kept for ever."""
+        self.passing = passing
         self.duties = duties
         self.partitions: dict[Place, Owned] = {}
         self.turned_at = time.monotonic()
@@ -76,7 +85,7 @@ class Reading:
             self.turned()
 
     async def settle(self) -> None:
-        """Have settled what somebody asks for, on the partitions that this worker owns."""
+        """Have settled what is asked for or was left unsent, on the partitions that this worker owns."""
         for place in await asyncio.to_thread(self._requested):
             owned = self.partitions.get(place, {})
             for duty in self.duties:
@@ -98,7 +107,8 @@ class Reading:
 
     def _requested(self) -> list[Place]:
         with connect(self._dsn, "worker requests") as connection:
-            return requested(connection, self._application)
+            wanted = {*requested(connection, self._application), *unsent_places(connection, self._application)}
+        return sorted(wanted)
 
     def _take(self, places: Sequence[Place]) -> dict[Place, Owned]:
         with (

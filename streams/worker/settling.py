@@ -8,10 +8,21 @@ rows the database refuses stays parked and stops nobody.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from schemas.position import Place
 from streams.kernel.errors import Fenced, LogBroken
-from streams.kernel.folding import Envelope, ParkedKeys, Problem, envelopes, first_versions, fold, next_versions, plan
+from streams.kernel.folding import (
+    Envelope,
+    Foldable,
+    ParkedKeys,
+    Problem,
+    Step,
+    envelopes,
+    first_versions,
+    next_versions,
+    plan,
+)
 from streams.postgres import journal
 from streams.postgres.checkpoints import JOURNAL, Move, Reader, move
 from streams.postgres.connection import REFUSALS, Connection, Cursor, repeated
@@ -27,10 +38,12 @@ from streams.postgres.parking import (
 )
 from streams.worker.journaling import JOURNAL_CODE, heads_before, sort_out
 from streams.worker.partition import Partition
-from streams.worker.source import RowReader, Source
+from streams.worker.pieces import Refused
+from streams.worker.shares import fold_shared
+from streams.worker.source import RowReader, Source, TableReader
 
 
-class _Record(NamedTuple):
+class Record(NamedTuple):
     """A parked event as the log had it."""
 
     offset: int
@@ -67,7 +80,7 @@ def _transact(
             try:
                 with connection.transaction():
                     versions |= _settle_key(cursor, sources, partition, key)
-            except REFUSALS as error:
+            except (*REFUSALS, Refused) as error:
                 withdraw(cursor, source.application, key, error)
         parked = {reader: parked_keys(cursor, source.application, reader, shape) for reader, shape in shapes.items()}
     return parked, versions
@@ -96,13 +109,24 @@ def _settle_rows(
     batch: Sequence[Envelope],
 ) -> None:
     steps = plan(each.projection, batch)
-    rows, made = each.table.lock(cursor, first_versions(steps))
-    others = parked_keys(cursor, application, each.reader, each.table.shape)
-    folded = fold(each.projection, steps, rows.get, others)
-    each.table.write(cursor, dict.fromkeys(made) | folded.rows)
     for row_key in first_versions(steps):
         partition.rows[each.reader].discard(row_key)
     places = {id(envelope): (one.topic, one.partition) for envelope, one in zip(batch, taken, strict=True)}
+    settle_steps(cursor, application, each, each.projection, key, steps, places)
+
+
+def settle_steps(
+    cursor: Cursor,
+    application: str,
+    each: TableReader,
+    definition: Foldable[Any],
+    key: ParkedKey,
+    steps: Sequence[Step],
+    places: Mapping[int, Place],
+) -> None:
+    """Fold what was taken out of the park; what still cannot be taken goes back. `places`: by the envelopes' `id`."""
+    folded = fold_shared(cursor, application, each, definition, steps)
+    each.table.write(cursor, folded.rows)
     for problem in folded.problems:
         # What was parked by its message stays so: what comes behind it is known by the message only.
         where = places[id(problem.envelope)]
@@ -129,5 +153,5 @@ def _decoded(sources: Mapping[str, Source], taken: Iterable[TakenOut]) -> list[E
     return [
         envelope
         for one in taken
-        for envelope in envelopes(sources[one.topic].decode, [_Record(one.offset, one.message_key, one.data)])
+        for envelope in envelopes(sources[one.topic].decode, [Record(one.offset, one.message_key, one.data)])
     ]

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from schemas.position import Place
-from streams.kernel.folding import Envelope, Foldable, Folded, ParkedKeys, Problem, Step, fold
+from streams.kernel.folding import Envelope, Foldable, Folded, ParkedKeys, Problem, Step, first_versions, fold
 from streams.postgres.checkpoints import Reader
 from streams.postgres.connection import REFUSALS, Cursor
-from streams.postgres.parking import park
+from streams.postgres.parking import park, parked_keys
 from streams.worker.partition import Partition
 from streams.worker.pieces import Refused
 from streams.worker.source import TableReader
@@ -40,6 +40,29 @@ def fold_share(
         parked.rows.update(key for key, _, _ in steps)
         return Folded({}, problems)
     return fold(definition, steps, rows.get, parked)
+
+
+def fold_shared(
+    cursor: Cursor,
+    application: str,
+    each: TableReader,
+    definition: Foldable[Any],
+    steps: Sequence[Step],
+    refusal: Refused | None = None,
+) -> Folded:
+    """Fold the steps into rows that several partitions share, and lock these until the transaction's end.
+
+    Raises:
+        Refused: the database does not take a key.
+    """
+    try:
+        found, made = ({}, set()) if refusal is not None else each.table.lock(cursor, first_versions(steps))
+    except REFUSALS as error:
+        raise Refused(each.reader, error) from error
+    # Read under the rows' locks, so that a key which another worker parks is seen.
+    parked = parked_keys(cursor, application, each.reader, each.table.shape)
+    folded = fold_share(definition, steps, found, parked, refusal)
+    return Folded(dict.fromkeys(made) | folded.rows, folded.problems)
 
 
 def write_share(cursor: Cursor, application: str, place: Place, each: TableReader, folded: Folded) -> None:

@@ -15,6 +15,7 @@ Promises: an aborted or open transaction's records are never seen; records that 
 ended are dropped, and if their partition is still (or again) ours, it is read anew from its checkpoint.
 """
 
+import logging
 import time
 from collections.abc import Iterable
 from typing import Any, cast
@@ -27,6 +28,7 @@ from schemas.position import Place
 from streams.kernel.errors import TopicProblem
 from streams.worker.reading import Batch, Fetched, Reading
 
+_LOG = logging.getLogger("kafold.worker")
 FETCH_WAIT_S = 1.0
 # A partition that was emptied while a request for the others was under way is asked for only after that has returned.
 BROKER_WAIT_MS = 100
@@ -72,7 +74,15 @@ class Consumer(driver.Consumer):
         """Refuse to pass over events that the topic has lost."""
         beginnings = await self.earliest_offsets(*starts) if starts else {}
         for tp, start in starts.items():
-            if beginnings.get(tp, 0) > start:
+            if beginnings.get(tp, 0) <= start:
+                continue
+            if tp.topic in self.reading.passing:
+                _LOG.error(
+                    "%s[%d] begins at offset %d, but its checkpoint is %d: the answers between are gone; processes "
+                    "that wait for them are in kafold.outbox, with the commands that they sent",
+                    tp.topic, tp.partition, beginnings[tp], start,
+                )  # fmt: skip
+            else:
                 raise TopicProblem(
                     f"{tp.topic}[{tp.partition}] begins at offset {beginnings[tp]}, but its checkpoint is {start}: the "
                     "events between are lost to this reader; restore the topic, and set its retention to for ever"

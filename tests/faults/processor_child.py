@@ -15,9 +15,9 @@ from typing import Any
 from streams.domain.shop.app import shop
 from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry
+from streams.kernel.processing import DEDUPE_WINDOW_S
 from streams.processor import processor as module
 from streams.processor.main import run
-from streams.processor.processor import DEDUPE_WINDOW_S
 from streams.processor.transactions import Transactions
 
 STEPS = ("begin", "events", "flush", "outcomes", "offsets", "commit", "committed")

@@ -112,7 +112,7 @@ def test_names_are_unique_within_an_application() -> None:
 
 
 def test_a_projection_s_sources_are_in_the_application() -> None:
-    with pytest.raises(DefinitionError, match="customer_summary folds account, which is not in half"):
+    with pytest.raises(DefinitionError, match="customer_summary takes events of account, which is not in half"):
         Application("half", aggregates=[user], projections=[customer_summary])
 
 

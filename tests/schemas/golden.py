@@ -33,6 +33,9 @@ VALUES: Mapping[str, Any] = {
     "target_id": "u-é",
     "asked_id": "c",
     "events": (b"one", b""),
+    "transfer_id": "t-é",
+    "from_account_id": "00004",
+    "to_account_id": "00005",
 }
 EVENT = EventMetadata("c-1", "c", "k", "k", 17, 1_790_000_000_000)
 COMMAND = CommandMetadata("c", "k", None, 16, 1_790_000_000_000)

@@ -2,25 +2,29 @@
 
 import logging
 import os
+import signal
 import sys
 from dataclasses import replace
 from functools import wraps
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 
 from schemas.metadata import EventMetadata
-from schemas.shop.accounts import AccountEvent
 from schemas.shop.rows import CustomerSummary
 from streams.domain.shop.app import shop
-from streams.domain.shop.projections import customer_summary
+from streams.domain.shop.projections import Custom, customer_summary
 from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry
 from streams.kernel.application import Application
+from streams.postgres import outbox
 from streams.worker.main import run
 from streams.worker.options import WorkerOptions
+from streams.worker.sending import Sender
 
 SPANS = "KAFOLD_TEST_SPANS"  # a variable that names a file for the worker's spans
 FIXED = "fixed"  # a file of this name in the folder's parent says that the code was mended
@@ -30,7 +34,7 @@ def application(name: str, folder: Path) -> Application:
     """Return the shop, whose summaries cannot take a purchase called poison until the code is mended."""
 
     @wraps(customer_summary.project)
-    def project(row: CustomerSummary, event: AccountEvent, meta: EventMetadata) -> CustomerSummary | None:
+    def project(row: CustomerSummary, event: Custom, meta: EventMetadata) -> CustomerSummary | None:
         if getattr(event, "purchase_id", "") == "poison" and not (folder.parent / FIXED).exists():
             raise ValueError("poison is not a purchase")
         return customer_summary.project(row, event, meta)
@@ -49,8 +53,33 @@ def trace_into(file: Path) -> None:
     trace.set_tracer_provider(provider)
 
 
+def die_at(step: str) -> None:
+    """End the process as kill -9 does, the third time that the worker is about to leave this step of reacting."""
+    left = count(1)
+
+    def dying(function: Any) -> Any:
+        @wraps(function)
+        def called(*arguments: Any, **named: Any) -> Any:
+            result = function(*arguments, **named)
+            if next(left) == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return called
+
+    if step == "decide":  # within the transaction
+        outbox.keep = dying(outbox.keep)
+    elif step == "commit":  # the commands are in the outbox, and not sent
+        outbox.unsent = dying(outbox.unsent)
+    elif step == "send":  # acknowledged, and not noted
+        Sender.__call__ = dying(Sender.__call__)  # type: ignore[method-assign]
+    elif step == "note":  # within the transaction
+        outbox.sent = dying(outbox.sent)
+
+
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    die_at(os.environ.get("KAFOLD_TEST_DIE_AT", ""))
     name, bootstrap_servers, dsn, folder = sys.argv[1:]
     if SPANS in os.environ:
         trace_into(Path(os.environ[SPANS]))

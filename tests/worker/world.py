@@ -3,6 +3,7 @@
 The **oracle** is a reference fold: it folds the committed events one by one, in memory, with nothing of the worker's.
 """
 
+import os
 import random
 import subprocess
 import sys
@@ -28,8 +29,10 @@ from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry, register
 from streams.kafka.topics import prepare_topics, topic_ids
 from streams.kernel.application import Application
+from streams.kernel.process_manager import ProcessManager
 from streams.kernel.projection import Projection
 from streams.postgres.setup import prepare
+from streams.worker.beginning import begin
 
 PARTITIONS = 4
 Rows = dict[Any, Any]
@@ -67,7 +70,7 @@ class World:
                 rows[key] = projection.project(rows.get(key) or projection.new_row(key), event, meta)
         return {key: row for key, row in rows.items() if row is not None}
 
-    def actual(self, projection: Projection[Any, Any]) -> Rows:
+    def actual(self, projection: Projection[Any, Any] | ProcessManager[Any, Any]) -> Rows:
         """Read the projection's view."""
         view = sql.Identifier(self.application.name, projection.name)
         with psycopg.connect(self.dsn) as connection:
@@ -111,8 +114,8 @@ class Writer:
         self._producer = Producer(world.kafka.producer(transactional_id=f"writer-{world.application.name}"))
         self._producer.init_transactions()
 
-    def burst(self, events: list[AccountEvent], *, abort: bool = False) -> None:
-        """Write the events in one transaction."""
+    def burst(self, events: list[AccountEvent], *, abort: bool = False, age_s: float = 0) -> None:
+        """Write the events in one transaction, as if decided some time ago."""
         world, versions = self.world, dict(self.world.versions)
         written: list[tuple[AccountEvent, EventMetadata]] = []
         ends: dict[tuple[str, int], int] = {}
@@ -120,7 +123,7 @@ class Writer:
         for event in events:
             version = versions[event.account_id] = versions.get(event.account_id, 0) + 1
             command = f"{event.account_id}:{version}"
-            meta = EventMetadata(f"{command}-1", command, command, command, version, int(time.time() * 1000))
+            meta = EventMetadata(f"{command}-1", command, command, command, version, int((time.time() - age_s) * 1000))
             self.raw(event.account_id.encode(), self._encode(event, meta), ends)
             written.append((event, meta))
         self._producer.flush()
@@ -181,6 +184,7 @@ def world_of(name: str, bootstrap_servers: str, dsn: str) -> Iterator[World]:
     prepare_topics(kafka, application, PARTITIONS, 1, 3600)
     register(kafka, dsn, application.subjects())
     prepare(dsn, application)
+    begin(kafka, dsn, application)
     with TopicRegistry(kafka) as ids:
         yield World(application, kafka, dsn, ids)
 
@@ -191,6 +195,7 @@ class Workers:
     def __init__(self, world: World, folder: Path) -> None:
         self.world = world
         self.folder = folder
+        self.environment: dict[str, str] = {}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.exits: list[int] = []
 
@@ -203,7 +208,9 @@ class Workers:
         ]
         command = [sys.executable, "-m", "tests.worker.child", *arguments]
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(command, stdout=log, stderr=log)
+            self.running[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, env={**os.environ, **self.environment}
+            )
 
     def revive(self) -> None:
         """Start again those that have ended, as a supervisor does."""

@@ -1,4 +1,8 @@
-"""The rules of accounts: one for each customer, purchases only while it is open, refunds never beyond a purchase."""
+"""The rules of accounts: one for each customer, purchases only while it is open, refunds never beyond a purchase.
+
+Store credit is transferred in two steps, each the decision of one account: it is sent, then received or, if the other
+account refuses it, returned. (`process_managers.py` leads from one to the other.)
+"""
 
 from collections.abc import Sequence
 from typing import assert_never
@@ -7,24 +11,41 @@ from pydantic import Field
 
 from schemas.outcomes import Rejected
 from schemas.shop.accounts import (
+    AccountClosed,
     AccountCommand,
     AccountEvent,
     AccountOpened,
     AccountProblem,
+    CloseAccount,
+    CreditGranted,
+    CreditReceived,
+    CreditReturned,
+    CreditSent,
+    GrantCredit,
     OpenAccount,
     PurchaseRecorded,
     PurchaseRefunded,
+    ReceiveCredit,
     RecordPurchase,
     RefundPurchase,
+    ReturnCredit,
+    SendCredit,
 )
 from streams.kernel.aggregate import Aggregate, State
 
 
 class Account(State):
-    """What the rules need to know of an account. `left_cents`: by purchase, what was paid less what was given back."""
+    """What the rules need to know of an account.
+
+    `left_cents`: by purchase, what was paid less what was given back. `sent_cents`: by transfer, what was sent; None
+    once it came back.
+    """
 
     account_id: str | None = None
+    closed: bool = False
     left_cents: dict[str, int] = Field(default_factory=dict)
+    credit_cents: int = 0
+    sent_cents: dict[str, int | None] = Field(default_factory=dict)
 
 
 def decide(account: Account, command: AccountCommand) -> Sequence[AccountEvent] | Rejected[AccountProblem]:
@@ -36,8 +57,25 @@ def decide(account: Account, command: AccountCommand) -> Sequence[AccountEvent] 
             return [AccountOpened(account_id=account_id)]
         case _ if account.account_id is None:
             return Rejected(AccountProblem.NOT_OPEN)
-        case RecordPurchase(amount_cents=cents) | RefundPurchase(amount_cents=cents) if cents < 0:
+        case RecordPurchase() | RefundPurchase():
+            return _trade(account, command)
+        case CloseAccount(account_id=account_id):
+            return [] if account.closed else [AccountClosed(account_id=account_id)]
+        case GrantCredit() | SendCredit() | ReceiveCredit() | ReturnCredit():
+            return _credit(account, command)
+        case _:
+            assert_never(command)
+
+
+def _trade(
+    account: Account, command: RecordPurchase | RefundPurchase
+) -> Sequence[AccountEvent] | Rejected[AccountProblem]:
+    """Decide on a purchase, or on a refund, which a closed account can have too."""
+    match command:
+        case _ if command.amount_cents < 0:
             return Rejected(AccountProblem.NEGATIVE_AMOUNT)
+        case RecordPurchase() if account.closed:
+            return Rejected(AccountProblem.CLOSED)
         case RecordPurchase(quantity=quantity) if quantity < 1:
             return Rejected(AccountProblem.NO_QUANTITY)
         case RecordPurchase(purchase_id=purchase_id) if purchase_id in account.left_cents:
@@ -54,6 +92,36 @@ def decide(account: Account, command: AccountCommand) -> Sequence[AccountEvent] 
             assert_never(command)
 
 
+def _credit(
+    account: Account, command: GrantCredit | SendCredit | ReceiveCredit | ReturnCredit
+) -> Sequence[AccountEvent] | Rejected[AccountProblem]:
+    """Decide on store credit. What comes back is taken by a closed account too, so that no credit is ever lost."""
+    match command:
+        case ReturnCredit(account_id=account_id, transfer_id=transfer_id):
+            cents = account.sent_cents.get(transfer_id)
+            if cents is None:
+                return Rejected(AccountProblem.NO_SUCH_TRANSFER)
+            return [CreditReturned(account_id=account_id, transfer_id=transfer_id, amount_cents=cents)]
+        case _ if account.closed:
+            return Rejected(AccountProblem.CLOSED)
+        case GrantCredit() | SendCredit() | ReceiveCredit() if command.amount_cents < 0:
+            return Rejected(AccountProblem.NEGATIVE_AMOUNT)
+        case GrantCredit():
+            return [CreditGranted(**command.facts())]
+        case ReceiveCredit():
+            return [CreditReceived(**command.facts())]
+        case SendCredit(account_id=account_id, to_account_id=other) if other == account_id:
+            return Rejected(AccountProblem.SAME_ACCOUNT)
+        case SendCredit(transfer_id=transfer_id) if transfer_id in account.sent_cents:
+            return Rejected(AccountProblem.TRANSFER_EXISTS)
+        case SendCredit(amount_cents=cents) if cents > account.credit_cents:
+            return Rejected(AccountProblem.NOT_ENOUGH_CREDIT, f"{account.credit_cents} cents are there")
+        case SendCredit():
+            return [CreditSent(**command.facts())]
+        case _:
+            assert_never(command)
+
+
 def evolve(account: Account, event: AccountEvent) -> Account:
     """Fold one event into an account."""
     match event:
@@ -64,17 +132,29 @@ def evolve(account: Account, event: AccountEvent) -> Account:
         case PurchaseRefunded(purchase_id=purchase_id, amount_cents=cents):
             left = account.left_cents[purchase_id] - cents
             return account.but(left_cents={**account.left_cents, purchase_id: left})
+        case AccountClosed():
+            return account.but(closed=True)
+        case CreditGranted(amount_cents=cents) | CreditReceived(amount_cents=cents):
+            return account.but(credit_cents=account.credit_cents + cents)
+        case CreditSent(transfer_id=transfer_id, amount_cents=cents):
+            sent = {**account.sent_cents, transfer_id: cents}
+            return account.but(credit_cents=account.credit_cents - cents, sent_cents=sent)
+        case CreditReturned(transfer_id=transfer_id, amount_cents=cents):
+            returned = {**account.sent_cents, transfer_id: None}
+            return account.but(credit_cents=account.credit_cents + cents, sent_cents=returned)
         case _:
             assert_never(event)
 
 
 def result(account: Account, events: Sequence[AccountEvent]) -> str | int | None:
-    """Answer an opening with the account's id, and a refund with what is left of the purchase."""
+    """Answer with the account's id when it is opened, with what is left of a purchase, or with the credit there is."""
     match events:
         case [AccountOpened(account_id=account_id)]:
             return account_id
         case [PurchaseRefunded(purchase_id=purchase_id)]:
             return account.left_cents[purchase_id]
+        case [CreditGranted() | CreditSent() | CreditReceived() | CreditReturned()]:
+            return account.credit_cents
         case _:
             return None
 

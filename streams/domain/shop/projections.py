@@ -4,7 +4,7 @@ from datetime import date
 from typing import TypeAlias, assert_never
 
 from schemas.metadata import EventMetadata
-from schemas.shop.accounts import AccountEvent, AccountOpened, PurchaseRecorded, PurchaseRefunded
+from schemas.shop.accounts import AccountOpened, PurchaseRecorded, PurchaseRefunded
 from schemas.shop.rows import CustomerSummary, DailySales, UserRow
 from schemas.shop.users import EmailChanged, UserCreated, UserDeactivated, UserEvent
 from streams.domain.shop.accounts import account
@@ -12,6 +12,7 @@ from streams.domain.shop.users import user
 from streams.kernel.projection import Projection
 
 Sale: TypeAlias = PurchaseRecorded | PurchaseRefunded
+Custom: TypeAlias = AccountOpened | Sale
 
 
 def project_user(row: UserRow, event: UserEvent, meta: EventMetadata) -> UserRow:
@@ -27,7 +28,7 @@ def project_user(row: UserRow, event: UserEvent, meta: EventMetadata) -> UserRow
             assert_never(event)
 
 
-def project_customer(row: CustomerSummary, event: AccountEvent, meta: EventMetadata) -> CustomerSummary:
+def project_customer(row: CustomerSummary, event: Custom, meta: EventMetadata) -> CustomerSummary:
     """Fold one event into a customer's row."""
     match event:
         case AccountOpened():
