@@ -5,19 +5,38 @@ from datetime import date
 import pytest
 
 from schemas.shop.accounts import (
+    AccountClosed,
     AccountOpened,
     AccountProblem,
+    CloseAccount,
+    CreditGranted,
+    CreditReceived,
+    CreditReturned,
+    CreditSent,
+    GrantCredit,
     OpenAccount,
     PurchaseRecorded,
     PurchaseRefunded,
+    ReceiveCredit,
     RecordPurchase,
     RefundPurchase,
+    ReturnCredit,
+    SendCredit,
 )
 from streams.domain.shop.accounts import account
 from streams.kernel.testing import given
 
 DAY = date(1997, 1, 1)
 OPENED = AccountOpened(account_id="a1")
+CLOSED = AccountClosed(account_id="a1")
+
+
+def send(cents: int) -> SendCredit:
+    return SendCredit(account_id="a1", transfer_id="t1", to_account_id="a2", amount_cents=cents)
+
+
+def sent(cents: int) -> CreditSent:
+    return CreditSent(account_id="a1", transfer_id="t1", to_account_id="a2", amount_cents=cents)
 
 
 def purchase(cents: int = 1177, quantity: int = 1, number: str = "p1") -> RecordPurchase:
@@ -101,3 +120,34 @@ def test_a_refund_of_one_purchase_leaves_the_others() -> None:
 
 def test_nothing_back_of_nothing_is_still_a_refund() -> None:
     given(account, OPENED, bought(0)).when(refund(0)).then(refunded(0)).answering(0)
+
+
+def test_a_closed_account_takes_no_purchase_and_no_credit_but_gives_money_back() -> None:
+    closed = given(account, OPENED, bought(100), CLOSED)
+    closed.when(purchase(number="p2")).then_rejected(AccountProblem.CLOSED)
+    closed.when(GrantCredit(account_id="a1", amount_cents=1)).then_rejected(AccountProblem.CLOSED)
+    closed.when(refund(100)).then(refunded(100))
+    closed.when(CloseAccount(account_id="a1")).then_nothing()
+
+
+def test_credit_is_sent_as_far_as_there_is_any() -> None:
+    rich = given(account, OPENED, CreditGranted(account_id="a1", amount_cents=100))
+    rich.when(send(100)).then(sent(100)).answering(0)
+    rich.when(send(101)).then_rejected(AccountProblem.NOT_ENOUGH_CREDIT, "100 cents are there")
+    rich.when(send(-1)).then_rejected(AccountProblem.NEGATIVE_AMOUNT)
+    rich.when(send(1).but(to_account_id="a1")).then_rejected(AccountProblem.SAME_ACCOUNT)
+
+
+def test_received_credit_adds_up() -> None:
+    receive = ReceiveCredit(account_id="a1", transfer_id="t1", from_account_id="a2", amount_cents=5)
+    given(account, OPENED).when(receive).then(CreditReceived(**receive.facts())).answering(5)
+
+
+def test_a_transfer_comes_back_once_and_its_id_is_used_up() -> None:
+    history = (OPENED, CreditGranted(account_id="a1", amount_cents=100), sent(100))
+    back = CreditReturned(account_id="a1", transfer_id="t1", amount_cents=100)
+    give_back = ReturnCredit(account_id="a1", transfer_id="t1")
+    given(account, *history).when(send(0)).then_rejected(AccountProblem.TRANSFER_EXISTS)
+    given(account, *history, CLOSED).when(give_back).then(back).answering(100)
+    given(account, *history, back).when(give_back).then_rejected(AccountProblem.NO_SUCH_TRANSFER)
+    given(account, *history, back).when(send(1)).then_rejected(AccountProblem.TRANSFER_EXISTS)
