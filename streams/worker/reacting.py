@@ -22,7 +22,7 @@ from streams.kernel.folding import Envelope, Step, envelopes, plan
 from streams.kernel.process_manager import Answered
 from streams.kernel.reacting import Reactions
 from streams.postgres import outbox
-from streams.postgres.checkpoints import Move, move
+from streams.postgres.checkpoints import Move, Reader, move
 from streams.postgres.connection import REFUSALS, Connection, Cursor, connect_to_fold, repeated
 from streams.postgres.outbox import Outgoing
 from streams.postgres.parking import ParkedKey, Request, requested_keys, take_out, withdraw

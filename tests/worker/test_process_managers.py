@@ -30,7 +30,7 @@ from streams.postgres.connection import connect
 from streams.postgres.parking import parked
 from streams.processor.processor import CommandProcessor
 from tests.fixtures.shop import running
-from tests.log import events_of, outcomes_of, read_committed
+from tests.log import events_of, log_of, outcomes_of, read_committed
 from tests.oracle import check_log
 from tests.worker.world import PARTITIONS, Workers, World
 
@@ -152,16 +152,16 @@ def shuffle_money(client: Client, chance: random.Random, begin: int, count: int,
 
 
 def assert_each_step_acted_once(world: World, sent: int, names: list[str]) -> None:
-    events = events_of(world.application, "account", world.kafka, world.ids)
-    check_log(events, outcomes_of(world.application, "account", world.kafka, world.ids), commands(world))
+    log = log_of(world.application, "account", world.kafka, world.ids)
+    check_log(log, commands(world))
     ends = Counter(
         (getattr(event, "from_account_id", event.account_id), event.transfer_id)
-        for event in (each.event for each in events)
+        for event in (each.event for each in log.events)
         if isinstance(event, CreditReceived | CreditReturned)
     )
     begun = {
         (event.account_id, event.transfer_id)
-        for event in (each.event for each in events)
+        for event in (each.event for each in log.events)
         if isinstance(event, CreditSent)
     }
     assert len(begun) == sent

@@ -10,11 +10,11 @@ import pytest
 
 from infra.waiting import wait_until
 from schemas.metadata import EventMetadata
-from schemas.shop.accounts import AccountEvent, AccountOpened, PurchaseRecorded
+from schemas.shop.accounts import AccountOpened, PurchaseRecorded
 from schemas.shop.rows import CustomerSummary
 from streams.domain.shop.accounts import account
 from streams.domain.shop.app import shop
-from streams.domain.shop.projections import customer_summary, daily_sales
+from streams.domain.shop.projections import Custom, customer_summary, daily_sales
 from streams.kernel.folding import ParkedKeys
 from streams.postgres.checkpoints import take
 from streams.postgres.connection import Connection, connect
@@ -68,7 +68,7 @@ def settled(database: str) -> Iterator[Settled]:
     """A partition whose customer `a` is parked, with one event behind the one that raised."""
     said: list[int | None] = [None]
 
-    def project(row: CustomerSummary, event: AccountEvent, meta: EventMetadata) -> CustomerSummary | None:
+    def project(row: CustomerSummary, event: Custom, meta: EventMetadata) -> CustomerSummary | None:
         if isinstance(event, PurchaseRecorded):
             if said[0] is None:
                 raise ValueError("not yet")
