@@ -88,12 +88,12 @@ def test_bytes_that_are_no_event_park_their_message_for_every_reader(world: Worl
     workers.start("a")
     workers.until(world.caught_up)
     found = of(world)
-    assert {each.projection for each in found} == {JOURNAL.name, "customer_summary", "daily_sales"}
+    assert {each.projection for each in found} == {JOURNAL.name, "customer_summary", "daily_sales", "credit_transfer"}
     assert {(each.key, each.by_message, each.error_type) for each in found} == {("a", True, "WrongMagicByte")}
     assert world.actual(customer_summary) == world.expected(customer_summary)
     writer.burst([purchase("a", "two"), purchase("b", "two")])
     workers.until(world.caught_up)
-    assert len(of(world)) == 6
+    assert len(of(world)) == 7  # a purchase is nothing to the credit transfers
     assert world.actual(customer_summary)["a"].purchases == 0
     assert world.actual(customer_summary)["b"].purchases == 2
 
