@@ -36,7 +36,8 @@ def test_every_part_is_ready_and_counts(up: Up) -> None:
     processors = [address for part, address in addresses.items() if part.startswith("processor")]
     workers = [address for part, address in addresses.items() if part.startswith("worker")]
     assert sum(sample(each, "kafold_processor_partitions") for each in processors) == 2 * 4
-    assert sum(sample(each, "kafold_worker_partitions") for each in workers) == 2 * 4
+    # Of both events topics, and of the outcomes that process managers wait for.
+    assert sum(sample(each, "kafold_worker_partitions") for each in workers) == 3 * 4
 
     rejected = {"aggregate": "user", "reason": "already-exists"}
     before = sum(sample(each, "kafold_processor_rejections_total", **rejected) for each in processors)

@@ -168,7 +168,8 @@ def owned(world: World, application: Application, state: Path) -> Iterator[Comma
 
 def allowing(application: Application) -> Application:
     """The accounts alone, taking appended events."""
-    return replace(application, aggregates=[replace(account, append="allowed")], projections=[], queries=[])
+    appended = [replace(account, append="allowed")]
+    return replace(application, aggregates=appended, projections=[], queries=[], process_managers=[])
 
 
 def test_appended_events_are_in_the_log_once_and_can_be_loaded(

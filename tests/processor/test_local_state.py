@@ -95,7 +95,9 @@ def test_local_state_of_other_code_is_rebuilt(
 ) -> None:
     ask_all(client, new_processor(0))
     user, account = application.aggregates
-    changed = replace(application, aggregates=[replace(user, evolve=_evolve), account], projections=[])
+    changed = replace(
+        application, aggregates=[replace(user, evolve=_evolve), account], projections=[], process_managers=[]
+    )
     records_read.clear()
     assert_all_known(client, CommandProcessor(changed, cluster, ids, PARTITIONS, tmp_path / "0"))
     assert len(records_read) == 2 * len(USERS)

@@ -80,7 +80,7 @@ def test_a_command_that_nobody_handles_is_named_with_what_there_is(bus: CommandB
     with pytest.raises(HandlerNotFound) as caught:
         bus.dispatch(Add(counter_id="c", amount=1))
 
-    assert "no handler for the command Add; registered: ChangeEmail, CreateUser" in str(caught.value)
+    assert "no handler for the command Add; registered: ChangeEmail, CloseAccount, CreateUser" in str(caught.value)
     for command in (*get_args(UserCommand), RefundPurchase):
         assert command.__name__ in str(caught.value)
 
