@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
-from infra.cli import dead_letters, demo, doctor, events, parked, parts, projections, schemas, send, status, up
+from infra.cli import (
+    dead_letters,
+    decisions,
+    demo,
+    doctor,
+    events,
+    parked,
+    parts,
+    projections,
+    schemas,
+    send,
+    status,
+    up,
+)
 from infra.cli.context import SAMPLE, Invocation
 from infra.cli.failures import INTERRUPTED, report
 
@@ -37,6 +50,7 @@ app.command()(status.status)
 app.command()(doctor.doctor)
 app.add_typer(schemas.app, name="schemas")
 app.add_typer(events.app, name="events")
+app.add_typer(decisions.app, name="decisions")
 app.add_typer(projections.app, name="projections")
 app.add_typer(parked.app, name="parked")
 app.add_typer(dead_letters.app, name="dead-letters")

@@ -4,7 +4,7 @@ Promises: every committed record before the ends is yielded, once, partition aft
 committed, so that no consumer of the application's own is disturbed.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -20,7 +20,7 @@ TIMEOUT_S = 30.0
 
 def scan(
     kafka: Kafka, ends: Mapping[Place, int], on_progress: OnProgress = lambda _done, _total: None
-) -> Iterator[Message]:
+) -> Generator[Message]:
     """Yield the committed records before the ends, in the order of `ends`.
 
     `on_progress` is told how many offsets of how many are done, every few thousand of them.
@@ -29,7 +29,9 @@ def scan(
         KafkaException: the cluster does not answer, or refuses.
     """
     total, before = sum(ends.values()), 0
-    with closing(Consumer(kafka.consumer(group_id="kafold-scan", enable_partition_eof=True))) as consumer:
+    # That a partition is at its end comes with the answer to the next fetch, which would wait for half a second.
+    configuration = kafka.consumer(group_id="kafold-scan", enable_partition_eof=True, fetch_wait_max_ms=10)
+    with closing(Consumer(configuration)) as consumer:
         for place, end in ends.items():
             if end > 0:
                 consumer.assign([TopicPartition(*place, 0)])

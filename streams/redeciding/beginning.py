@@ -1,0 +1,61 @@
+"""The beginning of history, where a commands topic has lost its first records.
+
+Commands are kept for ever unless somebody removes them. The events of the removed ones are still there, and come first
+in their topic: up to the last event of a command that is gone, the events are what history began with.
+
+Promises: memory does not grow with the topics; where a removed command was sent again later, history begins no earlier
+than after its events.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from confluent_kafka import Message
+
+from schemas.errors import DecodingError
+from streams.processor.lane import Lane
+from streams.processor.local_state import LocalState
+from streams.processor.memory import PartitionMemory
+
+
+def first_own_event(lane: Lane, folder: Path, commands: Iterable[Message], events: Iterable[Message]) -> int:
+    """Return the offset from which on all events are of commands that are still in the log. `folder`: for scratch."""
+    offsets = _offsets(lane, folder, commands)
+    begin, before = 0, -1
+    for event in events:
+        offset = _offset_of(lane, offsets, event)
+        # One that is decided before commands which came before it was removed, and what is there is its repeat.
+        if offset is None:
+            begin, before = int(event.offset() or 0) + 1, -1
+        elif offset < before:
+            begin, before = int(event.offset() or 0), offset
+        else:
+            before = offset
+    offsets.close()
+    return begin
+
+
+def _offsets(lane: Lane, folder: Path, commands: Iterable[Message]) -> PartitionMemory:
+    """Return where each command id is first; kept as a partition's memory keeps outcomes, on disk."""
+    offsets = PartitionMemory(LocalState(folder, {}), 0)
+    for record in commands:
+        place, offset = (str(record.topic()), int(record.partition() or 0)), int(record.offset() or 0)
+        try:
+            told = lane.commands.decode_metadata(record.value() or b"").command_id
+        except DecodingError:
+            told = None
+        command_id = told or f"{place[0]}-{place[1]}-{offset}"
+        if offsets.outcome(command_id) is None:
+            offsets.learn_outcome(command_id, 0, b"%d" % offset)
+        offsets.position[place] = offset + 1
+        if offsets.is_full:
+            offsets.write()
+    return offsets
+
+
+def _offset_of(lane: Lane, offsets: PartitionMemory, event: Message) -> int | None:
+    try:
+        found = offsets.outcome(lane.events.decode_metadata(event.value() or b"").command_id)
+    except DecodingError:
+        return None
+    return None if found is None else int(found)
