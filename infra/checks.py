@@ -27,7 +27,7 @@ from schemas.registry import SchemaIds, UnregisteredSchema
 from streams.kafka.registry import RegistryUnavailable
 from streams.kafka.topics import check_topics
 from streams.kernel.application import Application
-from streams.postgres.setup import reader_role
+from streams.postgres.views import reader_role
 
 FREE_BYTES_MIN = 2 * 1024**3
 ANSWER_S_MAX = 5.0
@@ -153,7 +153,7 @@ def _is_registered(ids: SchemaIds, subject: str, schema: str) -> bool:
 
 
 def _tables(application: Application, _settings: Settings, endpoints: Endpoints) -> Finding:
-    names = {projection.name for projection in application.projections}
+    names = {projection.name for projection in application.newest_projections}
     with psycopg.connect(endpoints.dsn) as connection:
         found = connection.execute("SELECT viewname FROM pg_views WHERE schemaname = %s", [application.name]).fetchall()
     missing = sorted(names - {name for (name,) in found})

@@ -62,7 +62,7 @@ def projections_progress(application: Application, kafka: Kafka, dsn: str) -> li
         consumer.close()
     progress: list[Progress] = []
     with psycopg.connect(dsn) as connection:
-        for projection in application.projections:
+        for projection in application.newest_projections:
             sources = {application.topics(aggregate).events for aggregate in projection.of}
             offsets = position_of(connection, application.name, projection.name).offsets
             for (topic, partition), end in ends.items():

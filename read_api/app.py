@@ -35,7 +35,7 @@ def create_app(application: Application, dsn: str, registry: Contents | None = N
     Raises:
         DefinitionError: a projection has the name of a route of the API's own.
     """
-    for projection in application.projections:
+    for projection in application.newest_projections:
         if projection.name in RESERVED:
             raise DefinitionError(f"projection {projection.name}: the read API has a route of this name, rename it")
     read_model = PostgresReadModel(application, dsn)

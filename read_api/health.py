@@ -31,7 +31,7 @@ def health_routes(application: Application, read_model: PostgresReadModel) -> AP
 
     @router.get("/ready", summary="Whether the server can answer", response_model=Health, responses=responses(503))
     async def ready() -> Health | JSONResponse:
-        names = [projection.name for projection in application.projections]
+        names = [projection.name for projection in application.newest_projections]
         obstacle = await read_model.obstacle(names)
         if obstacle is not None:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", obstacle, RETRY_AFTER)

@@ -40,7 +40,7 @@ class Page(BaseModel, Generic[RowT, KeyT]):
 def projection_routes(application: Application, bus: QueryBus, parked: Parked) -> APIRouter:
     """Return the routes of all projections. `parked` tells which of some keys (as texts) are parked."""
     router = APIRouter(tags=["projections"])
-    for projection in application.projections:
+    for projection in application.newest_projections:
         _add_row_route(router, application, bus, projection, parked)
         _add_page_route(router, application, bus, projection, parked)
     return router

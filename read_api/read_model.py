@@ -23,7 +23,7 @@ from schemas.position import Position
 from streams.kernel.application import Application
 from streams.kernel.query import Record, Select
 from streams.postgres.checkpoints import POLL_S_MAX, POLL_S_MIN, Reached, reached
-from streams.postgres.setup import reader_role
+from streams.postgres.views import reader_role
 
 CONNECTIONS_MAX = 10
 CONNECTION_WAIT_S = 5.0

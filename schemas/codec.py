@@ -93,6 +93,15 @@ class MessageCodec(Generic[M, T]):
             decode = self._make_decoder(data)
         return decode(data)
 
+    def resolve(self, data: bytes) -> tuple[type[M], Callable[[bytes], tuple[M, T]]]:
+        """Return the type of a message, and what decodes those that begin with the same five bytes.
+
+        Raises:
+            DecodingError: the first bytes are those of no message of this topic.
+        """
+        today = self._written(schema_id_of(data))[2]
+        return today.model, self._decoders.get(data[:HEADER_BYTES]) or self._make_decoder(data)
+
     def validating(self) -> "MessageCodec[M, T]":
         """Return a codec of the same topic that validates whatever it decodes: for events that come from elsewhere."""
         made = MessageCodec(self.topic, self._namespace, self.shapes, self._metadata, self._ids, self._evolution)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from infra.cli import (
+    cutover,
     dead_letters,
     decisions,
     demo,
@@ -14,6 +15,7 @@ from infra.cli import (
     parked,
     parts,
     projections,
+    replay,
     schemas,
     send,
     status,
@@ -48,9 +50,13 @@ app.command()(demo.demo)
 app.command()(send.send)
 app.command()(status.status)
 app.command()(doctor.doctor)
+app.command()(replay.replay)
 app.add_typer(schemas.app, name="schemas")
 app.add_typer(events.app, name="events")
 app.add_typer(decisions.app, name="decisions")
+projections.app.command()(cutover.cutover)
+projections.app.command()(cutover.rollback)
+projections.app.command()(cutover.drop)
 app.add_typer(projections.app, name="projections")
 app.add_typer(parked.app, name="parked")
 app.add_typer(dead_letters.app, name="dead-letters")

@@ -3,11 +3,17 @@
 They prepare nothing: `kafold up` has done so, or does it once on the cluster that the settings name.
 """
 
-from typing import Annotated
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infra.cli.context import invocation
+
+if TYPE_CHECKING:
+    from streams.kernel.application import Application
+    from streams.postgres.checkpoints import Reader
 
 Slot = Annotated[int, typer.Option(min=0, help="Its number among its like; two of one number fence each other.")]
 
@@ -42,7 +48,13 @@ def processor(ctx: typer.Context, slot: Slot = 0, port: WatchPort = None) -> Non
             )
 
 
-def worker(ctx: typer.Context, slot: Slot = 0, port: WatchPort = None) -> None:
+Only = Annotated[
+    str | None,
+    typer.Option(metavar="NAME@VERSION", help="Fold this version of a projection only, beside workers of other code."),
+]
+
+
+def worker(ctx: typer.Context, slot: Slot = 0, port: WatchPort = None, only: Only = None) -> None:
     """Run one worker, which keeps the projections and lets the process managers react."""
     from infra.engines import engines
     from infra.preparing import kafka_at
@@ -55,19 +67,35 @@ def worker(ctx: typer.Context, slot: Slot = 0, port: WatchPort = None) -> None:
     settings = told.settings()
     with engines(settings) as endpoints:
         kafka = kafka_at(endpoints)
-        data = settings.home / "workers" / str(slot)
+        application = told.application()
+        reader = None if only is None else _version(application, only)
+        data = settings.home / "workers" / (str(slot) if only is None else f"{only}-{slot}")
         data.mkdir(parents=True, exist_ok=True)
         with schema_ids(settings, kafka) as ids:
-            watch = _watch(settings.watch.host, port, settings.watch.worker_port, slot)
+            # Its port is asked for: the settings' is that of the worker with this slot.
+            base = settings.watch.worker_port if only is None else None
+            watch = _watch(settings.watch.host, port, base, slot)
             run(
-                told.application(),
+                application,
                 kafka,
                 endpoints.dsn,
                 ids,
                 data,
                 WorkerOptions(watch=watch),
                 dedupe_window_s=settings.dedupe_window_s,
+                only=reader,
             )
+
+
+def _version(application: Application, only: str) -> Reader:
+    from schemas.errors import DefinitionError
+    from streams.postgres.checkpoints import Reader
+
+    name, _, version = only.partition("@")
+    if not (version.isascii() and version.isdecimal()):
+        raise DefinitionError(f"--only {only}: write it as NAME@VERSION, such as customer_summary@2")
+    found = application.projection(name, int(version))
+    return Reader(found.name, found.version)
 
 
 def api(

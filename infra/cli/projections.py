@@ -1,6 +1,6 @@
 """`kafold projections`: what the read models are, in code and in the database, and what made a row.
 
-Another module adds commands of its own to `app`.
+`infra/cli/cutover.py` has the commands that change which version readers see; `main.py` adds them.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def diff(ctx: typer.Context, names: Names = None, as_json: AsJson = False) -> No
     for each, lines in found if not as_json else ():
         title = f"{each.name} v{each.version}"
         if lines is None:
-            OUT.print(f"[yellow]·[/yellow] {title}: no table yet, `kafold up` makes it")
+            OUT.print(f"[yellow]·[/yellow] {title}: no table yet, `kafold up` or `kafold replay` makes it")
         elif not lines:
             OUT.print(f"[green]✓[/green] {title}: code and table are the same")
         else:

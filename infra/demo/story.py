@@ -40,7 +40,9 @@ class Story:
         with ReadApi(self.everything.api_url) as api:
             with self._progress() as progress:
                 loaded = self._load(progress)
-                lags = {each.name: self._await(progress, api, each, loaded) for each in self.application.projections}
+                lags = {
+                    each.name: self._await(progress, api, each, loaded) for each in self.application.newest_projections
+                }
             figures = api.figures()
         self._show(figures)
         self._speed(loaded, lags)

@@ -1,7 +1,7 @@
 """An application: the aggregates, projections, process managers and query handlers that belong together under one name.
 
-Promises: names are unique within it, the sources of every projection and process manager are in it, as are those who
-take its process managers' commands, and it alone says what topics there are.
+Promises: names are unique within it (a projection's with its version), the sources of every projection and process
+manager are in it, as are those who take its process managers' commands, and it alone says what topics there are.
 """
 
 from collections.abc import Sequence
@@ -43,10 +43,12 @@ class Application:
         if not self.name.replace("-", "").replace("_", "").isalnum() or not self.name.islower():
             raise DefinitionError(f"application name {self.name!r}: use lower-case letters, digits, - and _")
         _check_unique("aggregate", [each.name for each in self.aggregates])
-        _check_unique("projection", [each.name for each in self.projections])
+        _check_unique("projection", [f"{each.name} v{each.version}" for each in self.projections])
         # Both have a view of their name.
         both: list[AnyProjection | AnyProcessManager] = [*self.projections, *self.process_managers]
-        _check_unique("view", [each.name for each in both])
+        _check_unique(
+            "view", [*{each.name for each in self.projections}, *(each.name for each in self.process_managers)]
+        )
         _check_unique("query handler", [query_type(each).__name__ for each in self.queries])
         for each in both:
             for source in each.of:
@@ -63,12 +65,26 @@ class Application:
                 return aggregate
         raise DefinitionError(f"no aggregate {name!r}; there are: {', '.join(each.name for each in self.aggregates)}")
 
-    def projection(self, name: str) -> AnyProjection:
-        """Return the projection of this name, or raise DefinitionError naming those that there are."""
-        for projection in self.projections:
-            if projection.name == name:
-                return projection
-        raise DefinitionError(f"no projection {name!r}; there are: {', '.join(each.name for each in self.projections)}")
+    def projection(self, name: str, version: int | None = None) -> AnyProjection:
+        """Return a version of a projection, the newest unless told otherwise.
+
+        Raises:
+            DefinitionError: there is none; the text names those that there are.
+        """
+        of_name = {each.version: each for each in self.projections if each.name == name}
+        if not of_name:
+            names = ", ".join(dict.fromkeys(each.name for each in self.projections))
+            raise DefinitionError(f"no projection {name!r}; there are: {names}")
+        wanted = max(of_name) if version is None else version
+        if wanted not in of_name:
+            there_are = ", ".join(f"v{each}" for each in sorted(of_name))
+            raise DefinitionError(f"projection {name} has no version {wanted} in this code; there are: {there_are}")
+        return of_name[wanted]
+
+    @property
+    def newest_projections(self) -> Sequence[AnyProjection]:
+        """The projections, of each its newest version. Two versions stand side by side while one is replaced."""
+        return [each for each in self.projections if each is self.projection(each.name)]
 
     def taker(self, command: type[Command[Any, Any]]) -> AnyAggregate:
         """Return the aggregate that takes commands of a type, or raise DefinitionError."""

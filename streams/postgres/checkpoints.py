@@ -4,7 +4,8 @@ A **reader** is one version of a projection, or the journal. Its checkpoint on a
 that it will fold, with the topic's UUID.
 
 Promises: a checkpoint moves only from where its owner last left it (the **fence**), so of two workers that both think
-they own a partition one writes and the other is refused; it never speaks of another topic of the same name.
+they own a partition one writes and the other is refused; no worker moves one past its `stop_at`; it never speaks of
+another topic of the same name.
 """
 
 import time
@@ -14,7 +15,7 @@ from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
 from schemas.errors import InvalidPosition
-from schemas.position import Position
+from schemas.position import Place, Position
 from streams.postgres.connection import Connection, Cursor, connect
 
 POLL_S_MIN = 0.002
@@ -62,7 +63,8 @@ class Waited:
 
 
 # Locked in one order by everyone: reader, then version.
-_MOVE = """
+# LEAST passes over a null: there is no place to stop at, or nobody wants it any more.
+_ADVANCE = """
 WITH moves AS (
     SELECT * FROM unnest(%(names)s::text[], %(versions)s::int[], %(expected)s::bigint[], %(next)s::bigint[])
         AS move (projection, version, expected, next)
@@ -74,10 +76,18 @@ WITH moves AS (
     ORDER BY c.projection, c.version
     FOR UPDATE OF c
 )
-UPDATE kafold.checkpoints c SET next = locked.next, updated_at = clock_timestamp()
+UPDATE kafold.checkpoints c SET updated_at = clock_timestamp(),
+    next = greatest(c.next, least(locked.next, CASE WHEN c.stop_until > clock_timestamp() THEN c.stop_at END))
 FROM locked
 WHERE c.application = %(application)s AND c.topic = %(topic)s AND c.partition = %(partition)s
     AND c.projection = locked.projection AND c.version = locked.version
+RETURNING c.projection, c.version, c.next
+"""
+
+# Places where somebody has a reader stop.
+_STOPPED = """
+SELECT projection, version, topic, partition FROM kafold.checkpoints
+WHERE application = %s AND stop_until > clock_timestamp()
 """
 
 _CREATE = """
@@ -100,9 +110,16 @@ _PARKED = "SELECT EXISTS (SELECT FROM kafold.parked_keys WHERE application = %s 
 
 def move(cursor: Cursor, application: str, topic: str, partition: int, topic_id: str, moves: Iterable[Move]) -> bool:
     """Move the checkpoints of one partition; False: not all are where their owner left them, so it is not the owner."""
+    return advance(cursor, application, topic, partition, topic_id, moves) is not None
+
+
+def advance(
+    cursor: Cursor, application: str, topic: str, partition: int, topic_id: str, moves: Iterable[Move]
+) -> dict[Reader, int] | None:
+    """Move as `move` does, but no further than a reader's `stop_at`; return where each is then. None: not the owner."""
     wanted = sorted(moves)
-    cursor.execute(
-        _MOVE,
+    found = cursor.execute(
+        _ADVANCE,
         {
             "application": application,
             "topic": topic,
@@ -113,8 +130,8 @@ def move(cursor: Cursor, application: str, topic: str, partition: int, topic_id:
             "expected": [each.expected for each in wanted],
             "next": [each.next for each in wanted],
         },
-    )
-    return cursor.rowcount == len(wanted)
+    ).fetchall()
+    return {Reader(name, version): at for name, version, at in found} if len(found) == len(wanted) else None
 
 
 def take(
@@ -138,6 +155,12 @@ def take(
             )
         found[reader] = next_offset
     return found
+
+
+def stopped(connection: Connection, application: str) -> set[tuple[Reader, Place]]:
+    """Return which readers have to stop somewhere now, each with the partition."""
+    found = connection.execute(_STOPPED, [application]).fetchall()
+    return {(Reader(name, version), (topic, partition)) for name, version, topic, partition in found}
 
 
 def position_of(connection: Connection, application: str, projection: str) -> Position:

@@ -14,9 +14,12 @@ from psycopg import sql
 from streams.kernel.application import Application
 from streams.kernel.projection import Kept
 from streams.postgres import journal, outbox
+from streams.postgres.checkpoints import Reader
 from streams.postgres.columns import Column, RowShape
 from streams.postgres.connection import Cursor, connect
 from streams.postgres.tables import Table, table_of
+from streams.postgres.versions import State, declare, live, versions
+from streams.postgres.views import reader_role, show
 
 LOCK = 0x6B61666F6C6401  # "kafold" in ASCII, 1: the advisory lock of whoever changes the database's structure
 
@@ -32,8 +35,16 @@ CREATE TABLE IF NOT EXISTS kafold.projections (
     prepared_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (application, projection, version)
 );
+ALTER TABLE kafold.projections ADD COLUMN IF NOT EXISTS state text NOT NULL DEFAULT 'folded'
+    CHECK (state IN ('declared', 'replaying', 'folded', 'dropped'));
+ALTER TABLE kafold.projections ADD COLUMN IF NOT EXISTS code text;
+ALTER TABLE kafold.projections ADD COLUMN IF NOT EXISTS compared_at timestamptz;
+ALTER TABLE kafold.projections ADD COLUMN IF NOT EXISTS differing bigint;
 CREATE UNIQUE INDEX IF NOT EXISTS one_live_version ON kafold.projections (application, projection) WHERE live;
 COMMENT ON TABLE kafold.projections IS 'The versions of projections; the views show the live ones.';
+COMMENT ON COLUMN kafold.projections.state IS 'Workers fold what is folded; a declared version waits for its replay.';
+COMMENT ON COLUMN kafold.projections.code IS 'Fingerprint of the code that replayed it.';
+COMMENT ON COLUMN kafold.projections.differing IS 'How many rows differed from the live version, when last compared.';
 
 CREATE TABLE IF NOT EXISTS kafold.checkpoints (
     application text COLLATE "C" NOT NULL,
@@ -48,7 +59,9 @@ CREATE TABLE IF NOT EXISTS kafold.checkpoints (
     PRIMARY KEY (application, projection, version, topic, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE kafold.checkpoints IS 'The next offset that each reader folds; written with what it folded.';
-COMMENT ON COLUMN kafold.checkpoints.stop_at IS 'Where the reader stops, for a cutover; null: never.';
+ALTER TABLE kafold.checkpoints ADD COLUMN IF NOT EXISTS stop_until timestamptz;
+COMMENT ON COLUMN kafold.checkpoints.stop_at IS 'Where the reader stops, so that two versions can be compared.';
+COMMENT ON COLUMN kafold.checkpoints.stop_until IS 'When stop_at ends to hold, should nobody clear it.';
 
 CREATE TABLE IF NOT EXISTS kafold.parked (
     application text COLLATE "C" NOT NULL,
@@ -94,11 +107,6 @@ DO $$ BEGIN CREATE ROLE {role} NOLOGIN; EXCEPTION WHEN duplicate_object OR uniqu
 """
 
 
-def reader_role(application: str) -> str:
-    """Return the name of the application's read-only role."""
-    return f"{application}_reader"
-
-
 def prepare(dsn: str, application: Application) -> None:
     """Make what is missing of an application's schemas, tables, views, comments and role."""
     with connect(dsn, "prepare") as connection, connection.transaction(), connection.cursor() as cursor:
@@ -111,36 +119,18 @@ def prepare(dsn: str, application: Application) -> None:
             journal.create(cursor, application.topics(aggregate).events)
         _schema(cursor, application.name)
         _role(cursor, application.name)
-        for projection in application.projections:
+        # The newest first, for an empty database to show.
+        for projection in sorted(application.projections, key=lambda each: -each.version):
             _projection(cursor, application.name, projection)
         for manager in application.process_managers:
-            _projection(cursor, application.name, manager)
-            if live_version(cursor, application.name, manager.name) != manager.version:
-                show(cursor, application.name, manager)
+            _process_manager(cursor, application.name, manager)
 
 
-def live_version(cursor: Cursor, application: str, projection: str) -> int | None:
-    """Return the version that the projection's view shows."""
-    row = cursor.execute(
-        "SELECT version FROM kafold.projections WHERE application = %s AND projection = %s AND live",
-        [application, projection],
-    ).fetchone()
-    return row[0] if row else None
-
-
-def show(cursor: Cursor, application: str, projection: Kept) -> None:
-    """Let the projection's view show this version."""
-    table = table_of(application, projection)
-    view = sql.Identifier(application, projection.name)
-    cursor.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(view))
-    cursor.execute(sql.SQL("CREATE VIEW {} AS SELECT * FROM {}").format(view, table.name))
-    _comment(cursor, "VIEW", view, table)
-    cursor.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(view, sql.Identifier(reader_role(application))))
-    key = [application, projection.name, projection.version]
-    cursor.execute("UPDATE kafold.projections SET live = false WHERE application = %s AND projection = %s", key[:2])
-    cursor.execute(
-        "UPDATE kafold.projections SET live = true WHERE application = %s AND projection = %s AND version = %s", key
-    )
+def make_table(cursor: Cursor, table: Table) -> None:
+    """Make the table of a version if there is none, with its comments."""
+    cursor.execute(define_table(table.name, table.shape))
+    for statement in _comments(table):
+        cursor.execute(statement)
 
 
 def define_table(name: sql.Identifier, shape: RowShape) -> sql.Composed:
@@ -155,7 +145,7 @@ def define_table(name: sql.Identifier, shape: RowShape) -> sql.Composed:
 def definition(application: str, projection: Kept) -> str:
     """Return the statements that make a version's table with its comments, for people."""
     table = table_of(application, projection)
-    statements = [define_table(table.name, table.shape), *_comments("TABLE", table.name, table)]
+    statements = [define_table(table.name, table.shape), *_comments(table)]
     return ";\n".join(each.as_string() for each in statements) + ";"
 
 
@@ -166,15 +156,26 @@ def _schema(cursor: Cursor, application: str) -> None:
 
 
 def _projection(cursor: Cursor, application: str, projection: Kept) -> None:
-    cursor.execute(
-        "INSERT INTO kafold.projections (application, projection, version) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-        [application, projection.name, projection.version],
-    )
-    table = table_of(application, projection)
-    cursor.execute(define_table(table.name, table.shape))
-    _comment(cursor, "TABLE", table.name, table)
-    if live_version(cursor, application, projection.name) is None:
-        show(cursor, application, projection)
+    """The first version is shown and folded at once. A later one waits for its replay, which makes its table."""
+    reader, found = Reader(projection.name, projection.version), versions(cursor, application, projection.name)
+    if live(found) is None:
+        declare(cursor, application, reader, State.FOLDED)
+        make_table(cursor, table_of(application, projection))
+        show(cursor, application, reader)
+    elif any(each.reader == reader and each.state is State.FOLDED for each in found):
+        make_table(cursor, table_of(application, projection))
+    else:
+        declare(cursor, application, reader, State.DECLARED)
+
+
+def _process_manager(cursor: Cursor, application: str, manager: Kept) -> None:
+    """Its version is run and shown at once: `streams/worker/beginning.py` says where it goes on."""
+    reader = Reader(manager.name, manager.version)
+    declare(cursor, application, reader, State.FOLDED)
+    make_table(cursor, table_of(application, manager))
+    shown = live(versions(cursor, application, manager.name))
+    if shown is None or shown.reader != reader:
+        show(cursor, application, reader)
 
 
 def _define(column: Column) -> sql.Composed:
@@ -183,16 +184,11 @@ def _define(column: Column) -> sql.Composed:
     return sql.SQL("{} " + kind + ("" if column.nullable else " NOT NULL")).format(sql.Identifier(column.name))
 
 
-def _comment(cursor: Cursor, kind: str, name: sql.Identifier, table: Table) -> None:
-    for statement in _comments(kind, name, table):
-        cursor.execute(statement)
-
-
-def _comments(kind: str, name: sql.Identifier, table: Table) -> Iterator[sql.Composed]:
+def _comments(table: Table) -> Iterator[sql.Composed]:
     doc = inspect.getdoc(table.projection.row) or ""
-    yield sql.SQL("COMMENT ON " + kind + " {} IS {}").format(name, sql.Literal(" ".join(doc.split())))
+    yield sql.SQL("COMMENT ON TABLE {} IS {}").format(table.name, sql.Literal(" ".join(doc.split())))
     for column in table.shape.columns:
-        where = sql.SQL("{}.{}").format(name, sql.Identifier(column.name))
+        where = sql.SQL("{}.{}").format(table.name, sql.Identifier(column.name))
         yield sql.SQL("COMMENT ON COLUMN {} IS {}").format(where, sql.Literal(column.comment or None))
 
 

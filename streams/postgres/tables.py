@@ -36,11 +36,10 @@ class Table:
     staging: sql.Identifier
 
     def stage(self, cursor: Cursor) -> None:
-        """Make the staging table of this connection."""
+        """Make the staging table of this connection, like the table as it is now."""
+        cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self.staging))
         cursor.execute(
-            sql.SQL("CREATE TEMPORARY TABLE IF NOT EXISTS {} (LIKE {}) ON COMMIT DELETE ROWS").format(
-                self.staging, self.name
-            )
+            sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {}) ON COMMIT DELETE ROWS").format(self.staging, self.name)
         )
 
     def load(self, cursor: Cursor, keys: Iterable[Any]) -> dict[Any, Row]:

@@ -11,6 +11,7 @@ from typing import Any
 import faust
 
 from streams.kafka.config import Kafka
+from streams.postgres.checkpoints import Reader
 from streams.worker.credentials import credentials
 from streams.worker.duty import Duty
 from streams.worker.options import WorkerOptions
@@ -18,6 +19,7 @@ from streams.worker.reading import Reading
 
 GROUP_SUFFIX = "worker"
 REQUESTS_S = 1.0
+LOOK_S = 0.2
 GARBAGE_S = 300.0
 
 
@@ -40,14 +42,16 @@ class WorkerApp(faust.App):
     reading: Reading
 
 
-def build(application: str, kafka: Kafka, reading: Reading, data_dir: Path, options: WorkerOptions) -> WorkerApp:
-    """Return the Faust application of a worker, not started.
+def build(
+    application: str, kafka: Kafka, reading: Reading, data_dir: Path, options: WorkerOptions, only: Reader | None = None
+) -> WorkerApp:
+    """Return the Faust application of a worker, not started. One that folds `only` a version has a group of its own.
 
     Raises:
         DefinitionError: the worker cannot use one of the cluster's TLS or SASL properties.
     """
     app = WorkerApp(
-        f"{application}-{GROUP_SUFFIX}",
+        f"{application}-{GROUP_SUFFIX}" + (f"-{only.name}-v{only.version}" if only else ""),
         broker=";".join(f"kafold://{each.strip()}" for each in kafka.bootstrap_servers.split(",")),
         broker_credentials=credentials(kafka.properties),
         Topic=BatchTopic,
@@ -73,6 +77,7 @@ def build(application: str, kafka: Kafka, reading: Reading, data_dir: Path, opti
         await reading.give_back()
 
     app.timer(REQUESTS_S)(reading.settle)
+    app.timer(LOOK_S)(reading.look)
     app.timer(GARBAGE_S)(collect_garbage)
     app.on_partitions_revoked.connect(give_back)
     return app

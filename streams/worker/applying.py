@@ -1,6 +1,7 @@
 """Applying: one batch of a partition, folded into rows and journal in one PostgreSQL transaction with its checkpoints.
 
-Promises: all of a batch or nothing; only by the partition's owner (the fence); a transaction that lost a race for locks
+Promises: all of a batch or nothing; only by the partition's owner (the fence); a reader that was told to stop gets no
+event from there on, and is **held** until it is read anew from its checkpoint; a transaction that lost a race for locks
 is done again; an event whose row the database refuses is found by halving the batch, and parked.
 """
 
@@ -8,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from streams.kernel.errors import Fenced
 from streams.kernel.folding import Envelope, ParkedKeys, Step, envelopes, first_versions, plan
-from streams.postgres.checkpoints import JOURNAL, Move, Reader, move
+from streams.postgres.checkpoints import JOURNAL, Move, Reader
 from streams.postgres.connection import Connection, Cursor, connect_to_fold
 from streams.postgres.parking import parked_keys
 from streams.worker.duty import Duty, Hand
+from streams.worker.fence import VersionsChanged, pass_fence
 from streams.worker.journaling import journal_share
 from streams.worker.lanes import Lanes, OnError
 from streams.worker.partition import Partition
@@ -27,13 +28,10 @@ class Applier:
     """Writes batches on one connection, one at a time."""
 
     def __init__(self, connection: Connection, sources: Mapping[str, Source]) -> None:
-        """Make the connection's staging tables."""
+        """Take the connection; staging tables are made when they are needed."""
         self.connection = connection
         self._sources = sources
-        with connection.cursor() as cursor:
-            for source in sources.values():
-                for each in source.projections:
-                    each.table.stage(cursor)
+        self._staged: dict[Reader, int] = {}
 
     def apply(self, partition: Partition, records: Sequence[Any]) -> None:
         """Fold the records, which must be the next of the partition.
@@ -45,7 +43,11 @@ class Applier:
         """
         source = self._sources[partition.topic]
         batch = envelopes(source.decode, records)
-        apply_in_pieces(partial(self._transact, source, partition), batch)
+        self._stage(source, partition)
+        try:
+            apply_in_pieces(partial(self._transact, source, partition), batch)
+        except VersionsChanged:
+            partition.lost = True  # until `Reading.look` has seen it too, and takes the partitions anew
 
     def settle(self, partition: Partition) -> None:
         """Carry out what was requested of the partition's parked events.
@@ -53,29 +55,41 @@ class Applier:
         Raises:
             Fenced: another worker owns the partition: exit.
         """
-        settle(self.connection, self._sources, partition)
+        self._stage(self._sources[partition.topic], partition)
+        try:
+            settle(self.connection, self._sources, partition)
+        except VersionsChanged:
+            partition.lost = True
 
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
 
+    def _stage(self, source: Source, partition: Partition) -> None:
+        """Make the staging tables of a partition's readers, anew after each assignment: a table may be another one."""
+        for each in source.projections:
+            if each.reader in partition.next and self._staged.get(each.reader) != partition.assignment:
+                with self.connection.cursor() as cursor:
+                    each.table.stage(cursor)
+                self._staged[each.reader] = partition.assignment
+
     def _transact(self, source: Source, partition: Partition, batch: Sequence[Envelope], refusals: Refusals) -> None:
-        end = batch[-1].offset + 1
-        moves = [Move(reader, at, end) for reader, at in partition.next.items() if at < end]
+        moves = partition.moves(batch[-1].offset + 1)
+        if not moves:
+            return
         changes: list[Change] = []
         versions: dict[bytes, int] = {}
         with self.connection.transaction(), self.connection.cursor() as cursor:
-            place = (partition.topic, partition.number)
-            if not move(cursor, source.application, *place, partition.topic_id, moves):
-                raise Fenced(f"another worker owns partition {partition.number} of {partition.topic} now")
-            if partition.next[JOURNAL] < end:
-                change, versions = journal_share(cursor, source, partition, batch, refusals.get(JOURNAL))
+            at = pass_fence(cursor, source.application, partition, moves)
+            shares = {reader: share_of(partition, reader, batch, end) for reader, end in at.items()}
+            if shares.get(JOURNAL):
+                change, versions = journal_share(cursor, source, partition, shares[JOURNAL], refusals.get(JOURNAL))
                 changes.append(change)
             for each in source.projections:
-                if partition.next[each.reader] < end:
-                    change = _project(cursor, source, partition, each, batch, refusals.get(each.reader))
-                    changes.append(change)
-        _remember(partition, moves, changes, versions)
+                if shares.get(each.reader):
+                    refusal = refusals.get(each.reader)
+                    changes.append(_project(cursor, source, partition, each, shares[each.reader], refusal))
+        _remember(partition, moves, at, changes, versions)
 
 
 def folding(application: str, sources: Mapping[str, Source], dsn: str, lanes: int, on_error: OnError) -> Duty:
@@ -99,11 +113,11 @@ def _project(
     source: Source,
     partition: Partition,
     each: RowReader,
-    batch: Sequence[Envelope],
+    share: Sequence[Envelope],
     refusal: Refused | None,
 ) -> Change:
     projection = each.projection
-    steps = plan(projection, share_of(partition, each.reader, batch))
+    steps = plan(projection, share)
     owned = projection.on_aggregate_key
     if owned:
         waiting = partition.parked[each.reader].copy()
@@ -128,10 +142,14 @@ def _owned_rows(cursor: Cursor, partition: Partition, each: RowReader, steps: Se
 
 
 def _remember(
-    partition: Partition, moves: Sequence[Move], changes: Sequence[Change], versions: dict[bytes, int]
+    partition: Partition,
+    moves: Sequence[Move],
+    at: Mapping[Reader, int],
+    changes: Sequence[Change],
+    versions: dict[bytes, int],
 ) -> None:
-    for step in moves:
-        partition.next[step.reader] = step.next
+    partition.next.update(at)
+    partition.held.update(step.reader for step in moves if at[step.reader] < step.next)
     partition.heads.update(versions)
     for change in changes:
         memory = partition.rows[change.reader]

@@ -16,14 +16,14 @@ from streams.postgres.connection import REFUSALS, Cursor
 from streams.postgres.parking import park
 from streams.worker.partition import Partition
 from streams.worker.pieces import Refused
-from streams.worker.shares import Change, share_of
+from streams.worker.shares import Change
 from streams.worker.source import Source
 
 JOURNAL_CODE = "journal"
 
 
 def journal_share(
-    cursor: Cursor, source: Source, partition: Partition, batch: Sequence[Envelope], refusal: Refused | None
+    cursor: Cursor, source: Source, partition: Partition, share: Sequence[Envelope], refusal: Refused | None
 ) -> tuple[Change, dict[bytes, int]]:
     """Write the journal's share of a batch; return what that did, and the aggregates' versions after it.
 
@@ -31,7 +31,6 @@ def journal_share(
         LogBroken: a version is missing, or there twice.
         Refused: an id is no text that PostgreSQL takes.
     """
-    share = share_of(partition, JOURNAL, batch)
     parked = partition.parked[JOURNAL].copy()
     kept, problems = sort_out(share, parked, refusal)
     versions = next_versions(heads_before(cursor, partition, kept), kept)

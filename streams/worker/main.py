@@ -18,6 +18,7 @@ from streams.kafka.config import Kafka
 from streams.kafka.topics import topic_ids
 from streams.kernel.application import Application
 from streams.kernel.processing import DEDUPE_WINDOW_S
+from streams.postgres.checkpoints import Reader
 from streams.postgres.setup import prepare
 from streams.worker.app import WorkerApp, build
 from streams.worker.applying import folding
@@ -44,10 +45,12 @@ def run(
     options: WorkerOptions | None = None,
     *,
     dedupe_window_s: int = DEDUPE_WINDOW_S,
+    only: Reader | None = None,
 ) -> None:
     """Work until SIGINT or SIGTERM. Call it in the main thread of a process of its own.
 
-    `dedupe_window_s`: for how long the command processors know a command's id.
+    `dedupe_window_s`: for how long the command processors know a command's id. `only`: fold this version of a
+    projection and do nothing else, beside workers of other code, who keep the journal.
 
     Raises:
         DefinitionError: a process manager's new version has to wait for processes of the one before.
@@ -55,9 +58,10 @@ def run(
     """
     options = options or WorkerOptions()
     prepare(dsn, application)
-    begin(kafka, dsn, application)
-    reads = sources(application, ids)
-    reacts = process_sources(application, ids)
+    if only is None:
+        begin(kafka, dsn, application)
+    reads = sources(application, ids, only)
+    reacts = process_sources(application, ids) if only is None else {}
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     # Batches make objects by the hundred thousand, which end without the collector's help; looking through them, and
@@ -74,7 +78,7 @@ def run(
     reading = Reading(dsn, application.name, duties, topic_ids(kafka, {*reads, *reacts}), passing)
     watched = Watched(reading)
     reading.duties = [replace(duty, applied=watched.applied) for duty in reading.duties]
-    app = build(application.name, kafka, reading, data_dir, options)
+    app = build(application.name, kafka, reading, data_dir, options, only)
     serve(app, watched, dsn, application.name)
     worker.work(app, reading)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streams.kernel.folding import ParkedKeys
-from streams.postgres.checkpoints import Reader
+from streams.postgres.checkpoints import Move, Reader
 from streams.worker.recent import Recent
 
 ROWS_MAX = 40_000  # a projection and partition; a row takes about 1 kB
@@ -24,7 +24,10 @@ class Partition:
     topic_id: str
     next: dict[Reader, int]
     parked: dict[Reader, ParkedKeys]
+    assignment: int = 0
     lost: bool = False
+    # Readers that have to be read anew from their checkpoints, since events passed by while they had to stop.
+    held: set[Reader] = field(default_factory=set)
     rows: dict[Reader, Recent[Any, Any]] = field(default_factory=dict)
     heads: Recent[bytes, int] = field(default_factory=lambda: Recent(HEADS_MAX))
 
@@ -36,3 +39,7 @@ class Partition:
     def start(self) -> int:
         """Where to read from: the smallest checkpoint. Each reader skips what it has."""
         return min(self.next.values())
+
+    def moves(self, end: int) -> list[Move]:
+        """Return the steps to an offset, of those readers that are before it and need not wait."""
+        return [Move(reader, at, end) for reader, at in self.next.items() if at < end and reader not in self.held]

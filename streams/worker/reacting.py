@@ -128,7 +128,7 @@ class Reactor:
         with self._connection.transaction(), self._connection.cursor() as cursor:
             self._fence(cursor, partition, moves)
             for each in wanting:
-                share = share_of(partition, each.decided, batch)
+                share = share_of(partition, each.decided, batch, end)
                 reactions = self._reactions(each, silent=end <= at[each.reader])
                 steps = self._steps(cursor, source, partition.number, each, reactions, share)
                 folded = fold_shared(cursor, self._application, each, reactions, steps, refusals.get(each.reader))

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from schemas.position import Place
-from streams.postgres.checkpoints import take
-from streams.postgres.connection import Cursor, connect
+from streams.postgres.checkpoints import Reader, stopped, take
+from streams.postgres.connection import Connection, Cursor, connect
 from streams.postgres.outbox import unsent_places
 from streams.postgres.parking import requested
+from streams.postgres.versions import unfolded
 from streams.worker.duty import Duty
 from streams.worker.partition import Partition
 
+LOOK_S = 1.0
 Owned = Mapping[str, Partition]
 """One partition of the log, by the names of the duties that read it."""
 
@@ -55,6 +57,11 @@ class Reading:
         self.turned_at = time.monotonic()
         self.joined = False
         self.handed: dict[Place, int] = {}
+        # Whether to take the partitions anew: versions came or went, or a reader that had to stop may go on.
+        self.outdated = False
+        self._unfolded: frozenset[Reader] = frozenset()
+        self._assignments = 0
+        self._looked_at = time.monotonic()
         self._dsn = dsn
         self._application = application
         self._topic_ids = topic_ids
@@ -73,9 +80,25 @@ class Reading:
         await self.give_back()
         wanted = sorted(place for place in places if any(place[0] in duty.readers for duty in self.duties))
         self.handed = {}
+        self.outdated = False
+        self._assignments += 1
         self.partitions = await asyncio.to_thread(self._take, wanted)
         self.joined = True
         return {place: min(each.start for each in owned.values()) for place, owned in self.partitions.items()}
+
+    async def look(self) -> None:
+        """See whether the partitions have to be taken anew: once a second, oftener while a reader is held."""
+        held = {
+            (reader, place)
+            for place, owned in self.partitions.items()
+            for partition in owned.values()
+            for reader in partition.held
+        }
+        if any(partition.lost for owned in self.partitions.values() for partition in owned.values()):
+            self.outdated = True
+        elif held or time.monotonic() - self._looked_at >= LOOK_S:
+            self._looked_at = time.monotonic()
+            self.outdated = await asyncio.to_thread(self._is_outdated, held) or self.outdated
 
     async def hand(self, duty: Duty, batch: Batch) -> None:
         """Have a batch applied by a duty, if it reads the topic."""
@@ -110,20 +133,36 @@ class Reading:
             wanted = {*requested(connection, self._application), *unsent_places(connection, self._application)}
         return sorted(wanted)
 
+    def _is_outdated(self, held: Collection[tuple[Reader, Place]]) -> bool:
+        with connect(self._dsn, "worker versions") as connection:
+            if self._waiting(connection) != self._unfolded:
+                return True
+            return bool(held) and not stopped(connection, self._application).issuperset(held)
+
+    def _waiting(self, connection: Connection | Cursor) -> frozenset[Reader]:
+        """Return which of the readers are not folded now."""
+        mine = {reader for duty in self.duties for readers in duty.readers.values() for reader in readers}
+        return unfolded(connection, self._application) & mine
+
     def _take(self, places: Sequence[Place]) -> dict[Place, Owned]:
         with (
             connect(self._dsn, "worker assignment") as connection,
             connection.transaction(),
             connection.cursor() as cursor,
         ):
-            return {
+            self._unfolded = self._waiting(cursor)
+            taken = {
                 place: {
-                    duty.name: self._partition(cursor, duty, *place) for duty in self.duties if place[0] in duty.readers
+                    duty.name: self._partition(cursor, duty, *place)
+                    for duty in self.duties
+                    if not self._unfolded.issuperset(duty.readers.get(place[0], ()))
                 }
                 for place in places
             }
+        return {place: owned for place, owned in taken.items() if owned}
 
     def _partition(self, cursor: Cursor, duty: Duty, topic: str, number: int) -> Partition:
         topic_id = self._topic_ids[topic]
-        starts = take(cursor, self._application, topic, number, topic_id, duty.readers[topic])
-        return Partition(topic, number, topic_id, starts, duty.parked(cursor, topic))
+        readers = [reader for reader in duty.readers[topic] if reader not in self._unfolded]
+        starts = take(cursor, self._application, topic, number, topic_id, readers)
+        return Partition(topic, number, topic_id, starts, duty.parked(cursor, topic), self._assignments)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from schemas.position import Place
-from streams.kernel.errors import Fenced, LogBroken
+from streams.kernel.errors import LogBroken
 from streams.kernel.folding import (
     Envelope,
     Foldable,
@@ -24,7 +24,7 @@ from streams.kernel.folding import (
     plan,
 )
 from streams.postgres import journal
-from streams.postgres.checkpoints import JOURNAL, Move, Reader, move
+from streams.postgres.checkpoints import JOURNAL, Move, Reader
 from streams.postgres.connection import REFUSALS, Connection, Cursor, repeated
 from streams.postgres.parking import (
     ParkedKey,
@@ -36,6 +36,7 @@ from streams.postgres.parking import (
     take_out,
     withdraw,
 )
+from streams.worker.fence import pass_fence
 from streams.worker.journaling import JOURNAL_CODE, heads_before, sort_out
 from streams.worker.partition import Partition
 from streams.worker.pieces import Refused
@@ -56,6 +57,7 @@ def settle(connection: Connection, sources: Mapping[str, Source], partition: Par
 
     Raises:
         Fenced: another worker owns the partition.
+        VersionsChanged: a version is folded no more.
     """
     parked, versions = repeated(lambda: _transact(connection, sources, partition))
     partition.parked = parked
@@ -67,16 +69,15 @@ def _transact(
 ) -> tuple[dict[Reader, ParkedKeys], dict[bytes, int]]:
     """Return what is parked afterwards, and the aggregates' versions that the journal came to."""
     source = sources[partition.topic]
-    shapes = {JOURNAL: None, **{each.reader: each.table.shape for each in source.projections}}
+    tables = {each.reader: each.table.shape for each in source.projections}
+    shapes = {reader: tables.get(reader) for reader in partition.next}
     versions: dict[bytes, int] = {}
     with connection.transaction(), connection.cursor() as cursor:
         still = [Move(reader, at, at) for reader, at in partition.next.items()]
-        place = (partition.topic, partition.number)
-        if not move(cursor, source.application, *place, partition.topic_id, still):
-            raise Fenced(f"another worker owns partition {partition.number} of {partition.topic} now")
-        for key in requested_keys(cursor, source.application, *place):
+        pass_fence(cursor, source.application, partition, still)
+        for key in requested_keys(cursor, source.application, partition.topic, partition.number):
             if key.reader not in shapes:
-                continue  # a process manager's, or a version's that is not run any more
+                continue  # a process manager's, or a version's that is not run here
             try:
                 with connection.transaction():
                     versions |= _settle_key(cursor, sources, partition, key)

@@ -25,10 +25,12 @@ class Change(NamedTuple):
     parked: ParkedKeys | None
 
 
-def share_of(partition: Partition, reader: Reader, batch: Sequence[Envelope]) -> Sequence[Envelope]:
-    """Return the part of the batch that the reader does not have yet."""
-    at = partition.next[reader]
-    return batch if at <= batch[0].offset else [each for each in batch if each.offset >= at]
+def share_of(partition: Partition, reader: Reader, batch: Sequence[Envelope], end: int) -> Sequence[Envelope]:
+    """Return the part of the batch that the reader does not have yet, before an offset."""
+    begin = partition.next[reader]
+    if begin <= batch[0].offset and batch[-1].offset < end:
+        return batch
+    return [each for each in batch if begin <= each.offset < end]
 
 
 def fold_share(

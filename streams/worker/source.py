@@ -39,22 +39,28 @@ class Source:
     topic: str
     decode: Decode
     projections: Sequence[RowReader]
+    journaled: bool = True
 
     @property
     def readers(self) -> list[Reader]:
-        """Everyone who has a checkpoint on this topic."""
-        return [JOURNAL, *(each.reader for each in self.projections)]
+        """Who has a checkpoint on this topic, once it is folded."""
+        own = [each.reader for each in self.projections]
+        return [JOURNAL, *own] if self.journaled else own
 
 
-def sources(application: Application, ids: SchemaIds) -> dict[str, Source]:
-    """Return the application's sources by topic."""
-    made = [_source(application, aggregate, ids) for aggregate in application.aggregates]
-    return {source.topic: source for source in made}
+def sources(application: Application, ids: SchemaIds, only: Reader | None = None) -> dict[str, Source]:
+    """Return the application's sources by topic. `only`: those of one version of a projection, without the journal."""
+    made = [_source(application, aggregate, ids, only) for aggregate in application.aggregates]
+    return {source.topic: source for source in made if source.journaled or source.projections}
 
 
-def _source(application: Application, aggregate: AnyAggregate, ids: SchemaIds) -> Source:
-    projections = [each for each in application.projections if aggregate in each.of]
-    projections.sort(key=lambda each: (not each.on_aggregate_key, each.name))
+def _source(application: Application, aggregate: AnyAggregate, ids: SchemaIds, only: Reader | None) -> Source:
+    projections = [
+        each
+        for each in application.projections
+        if aggregate in each.of and only in (None, Reader(each.name, each.version))
+    ]
+    projections.sort(key=lambda each: (not each.on_aggregate_key, each.name, each.version))
     return Source(
         application.name,
         application.topics(aggregate).events,
@@ -63,4 +69,5 @@ def _source(application: Application, aggregate: AnyAggregate, ids: SchemaIds) -
             RowReader(Reader(each.name, each.version), table_of(application.name, each), code_of(each.project), each)
             for each in projections
         ],
+        journaled=only is None,
     )

@@ -93,7 +93,9 @@ class Consumer(driver.Consumer):
             owned = self.reading.partitions
             records, _ = await self._wait_next_records(FETCH_WAIT_S)
             self.reading.turned()
-            if not records:
+            if self.reading.outdated:
+                await self.perform_seek()
+            elif not records:
                 await self.sleep(0)
             elif owned is self.reading.partitions:
                 for tp, fetched in records.items():

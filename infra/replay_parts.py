@@ -1,0 +1,157 @@
+"""The parts of a replay: processes that fold a share of its partitions each, and the one that watches over them.
+
+Promises: a part that fails stops the others, which save what they have; parts end with the process that started them,
+also when that is killed.
+"""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import wait as first_of
+from typing import Any
+
+from infra.cli.context import Invocation
+from infra.engines import Endpoints
+from infra.preparing import kafka_at
+from infra.registries import schema_ids
+from infra.settings import Settings
+from schemas.errors import KafoldError
+from schemas.position import Place, Position
+from streams.postgres.tables import table_of
+from streams.replay.building import build
+from streams.replay.errors import ReplayError
+from streams.replay.planning import Plan
+from streams.replay.running import Limits, OnProgress, Progress
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What was asked of a replay."""
+
+    version: int | None = None
+    restart: bool = False
+    park: bool = False
+    processes: int = 1
+    rows_max: int | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """The memory of each process."""
+        return Limits() if self.rows_max is None else Limits(max(1, self.rows_max // self.processes))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a process is told. All of it can be sent to it."""
+
+    target: str
+    settings: Settings
+    endpoints: Endpoints
+    projection: tuple[str, int]
+    topic_ids: Mapping[str, str]
+    resumed: bool
+    wishes: Wishes
+    number: int
+    places: Mapping[Place, int]
+
+
+def fold_in_parts(
+    target: str, made: Plan, settings: Settings, endpoints: Endpoints, wishes: Wishes,
+    shares: Sequence[Mapping[Place, int]], on_progress: OnProgress, stopped: Callable[[], bool],
+) -> Position | None:  # fmt: skip
+    """Fold each share in a process of its own. None: it was stopped.
+
+    Raises:
+        ReplayError: what a part says of the same kind.
+    """
+    told = [
+        Part(target, settings, endpoints, made.reader, made.topic_ids, made.resumed, wishes, number, places)
+        for number, places in enumerate(shares)
+    ]
+    processes = [_Process(each) for each in told]
+    try:
+        while waiting := [each for each in processes if each.answer is None]:
+            for pipe in first_of([each.pipe for each in waiting], timeout=0.2):
+                next(each for each in waiting if each.pipe is pipe).hear()
+            on_progress(_sum([each.progress for each in processes]))
+            if stopped() or any(isinstance(each.answer, Exception) for each in processes):
+                for each in waiting:
+                    each.stop()
+    finally:
+        for each in processes:
+            each.end()
+    return _answer([each.answer for each in processes], made)
+
+
+class _Process:
+    """One part, seen from outside. `answer`: where it ended, an empty mapping if it was stopped, or why it failed."""
+
+    def __init__(self, part: Part) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=run_part, args=(part, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.progress = Progress(0, 0, part.places)
+        self.answer: Mapping[Place, int] | Exception | None = None
+
+    def hear(self) -> None:
+        """Take one message."""
+        try:
+            heard = self.pipe.recv()
+        except EOFError:
+            self._process.join()
+            heard = ReplayError(f"a process of the replay ended with exit code {self._process.exitcode}: try again")
+        if isinstance(heard, Progress):
+            self.progress = heard
+        else:
+            self.answer = heard
+
+    def stop(self) -> None:
+        """Ask it to save and to end."""
+        self.pipe.send("stop")
+
+    def end(self) -> None:
+        """Wait for its end."""
+        self.pipe.close()
+        self._process.join()
+
+
+def run_part(part: Part, pipe: Pipe) -> None:
+    """Fold one share: the process's whole work. A message, or the end of whoever listens, stops it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the one that watches tells us
+    try:
+        pipe.send(_fold(part, pipe) or {})
+    except BrokenPipeError:
+        return
+    except Exception as error:  # noqa: BLE001  (told to the other process, which raises it)
+        pipe.send(error if isinstance(error, KafoldError) else ReplayError(f"{type(error).__name__}: {error}"))
+
+
+def _fold(part: Part, pipe: Pipe) -> Mapping[Place, int] | None:
+    application = Invocation(part.target, debug=False).application()
+    projection, kafka = application.projection(*part.projection), kafka_at(part.endpoints)
+    table = table_of(application.name, projection)
+    plan = Plan(application, projection, table, part.places, part.topic_ids, part.resumed)
+    with schema_ids(part.settings, kafka) as ids:
+        position = build(
+            plan, kafka, part.endpoints.dsn, ids, part.places, part.number,
+            park=part.wishes.park, limits=part.wishes.limits, on_progress=pipe.send, stopped=pipe.poll,
+        )  # fmt: skip
+    return None if position is None else position.offsets
+
+
+def _sum(progress: Sequence[Progress]) -> Progress:
+    positions = {place: at for each in progress for place, at in each.positions.items()}
+    return Progress(sum(each.done for each in progress), sum(each.total for each in progress), positions)
+
+
+def _answer(answers: Sequence[Any], made: Plan) -> Position | None:
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    if not all(answers):
+        return None
+    return Position({place: at for answer in answers for place, at in answer.items()}, dict(made.topic_ids))

@@ -1,0 +1,33 @@
+"""Errors of a replay, as a tree. Each leaves the live version as it was.
+
+::
+
+    KafoldError
+    └── ReplayError
+        ├── CannotReplay    what was asked cannot be done as things stand: the text says what to do instead
+        ├── Unfoldable      an event cannot be folded: mend the code and begin anew, or `--park` its key
+        ├── NotFolded       a version does not come along: start a worker whose code defines it
+        └── CutoverRefused  the switch would show readers less than they have seen: the text says what is missing
+"""
+
+from schemas.errors import KafoldError
+
+
+class ReplayError(KafoldError):
+    """A replay, a comparison or a cutover did not come to its end."""
+
+
+class CannotReplay(ReplayError):
+    """What was asked cannot be done as things stand. The text says what to do instead."""
+
+
+class Unfoldable(ReplayError):
+    """An event cannot be folded. The text has the event, its place and the row before it."""
+
+
+class NotFolded(ReplayError):
+    """A version does not come along, because nobody folds it. Start a worker whose code defines it."""
+
+
+class CutoverRefused(ReplayError):
+    """The switch would show readers less than they have seen."""

@@ -1,0 +1,173 @@
+"""Saving: a replay's rows in PostgreSQL, with the positions that they come from, in one transaction.
+
+New rows go by COPY straight into the version's table. Changed rows go by COPY into a table of **changes**, behind those
+that were changed before; it has no index and costs a fifth of an update. They are merged into the table when memory is
+given up, at the end, and when a replay that was cut off goes on. Nobody reads the table before its handover.
+
+Promises: table and changes together are the rows of the checkpoints, after every transaction; checkpoints move only
+from where this replay left them, so that of two replays of one version one is refused.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
+from typing import Any
+
+from psycopg import sql
+
+from schemas.position import Place
+from streams.kernel.errors import Fenced
+from streams.postgres.checkpoints import Move, Reader, move
+from streams.postgres.columns import RowShape
+from streams.postgres.connection import Connection, Cursor
+from streams.postgres.parking import park
+from streams.postgres.tables import Table
+from streams.replay.running import Share
+
+_MAKE = "CREATE TABLE IF NOT EXISTS {changes} (save int NOT NULL, gone boolean NOT NULL, {columns})"
+_MERGE = """
+WITH last AS (SELECT DISTINCT ON ({key}) * FROM {changes} ORDER BY {key}, save DESC),
+gone AS (DELETE FROM {table} USING last WHERE last.gone AND {table}.{key} = last.{key})
+INSERT INTO {table} SELECT {columns} FROM last WHERE NOT gone ON CONFLICT ({key}) DO {action}
+"""
+_UPDATE = "UPDATE {table} SET {sets} FROM {staging} AS new WHERE {table}.{key} = new.{key}"
+_LAST_SAVE = "SELECT coalesce(max(save), 0) FROM {}"
+CHANGES_MIN = 1_000_000
+CHANGES_PER_ROW = 10
+
+
+class Changes:
+    """The table of the changes of one part of a replay (parts have different keys)."""
+
+    def __init__(self, application: str, table: Table, part: int) -> None:
+        """`part`: the number of the process."""
+        projection = table.projection
+        self.name = sql.Identifier("kafold", f"{application}.{projection.name}_v{projection.version}.changes_{part}")
+        self._table = table
+
+    def make(self, cursor: Cursor) -> int:
+        """Make it if it is missing; return the number of the last save in it."""
+        columns = [sql.SQL(f"{{}} {each.type} {each.modifier}").format(sql.Identifier(each.name))
+                   for each in self._table.shape.columns]  # fmt: skip
+        cursor.execute(sql.SQL(_MAKE).format(changes=self.name, columns=sql.SQL(", ").join(columns)))
+        (save,) = cursor.execute(sql.SQL(_LAST_SAVE).format(self.name)).fetchone() or (0,)
+        return int(save)
+
+    def append(self, cursor: Cursor, save: int, rows: Iterable[tuple[Any, Any]]) -> None:
+        """Add rows (key in the database's form, and row or None)."""
+        shape = self._table.shape
+        values, empty = to_values(shape), (None,) * (len(shape.columns) - 1)
+        with cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(self.name)) as copy:
+            copy.set_types(["integer", "boolean", *(each.type for each in shape.columns)])
+            for key, row in rows:
+                copy.write_row((save, True, key, *empty) if row is None else (save, False, *values(row)))
+
+    def merge(self, cursor: Cursor) -> None:
+        """Bring the table up to the changes, and drop them."""
+        self.make(cursor)
+        names = [sql.Identifier(each.name) for each in self._table.shape.columns]
+        sets = [sql.SQL("{0} = excluded.{0}").format(each) for each in names[1:]]
+        cursor.execute(
+            sql.SQL(_MERGE).format(
+                key=names[0], changes=self.name, table=self._table.name, columns=sql.SQL(", ").join(names),
+                action=sql.SQL("UPDATE SET ") + sql.SQL(", ").join(sets) if sets else sql.SQL("NOTHING"),
+            )
+        )  # fmt: skip
+        cursor.execute(sql.SQL("DROP TABLE {}").format(self.name))
+
+
+class TableSink:
+    """Saves into a version's table. `at`: where its checkpoints are, by partition."""
+
+    def __init__(
+        self, connections: tuple[Connection, Connection], application: str, table: Table, at: Mapping[Place, int],
+        topic_ids: Mapping[str, str], code: str, part: int = 0,
+    ) -> None:  # fmt: skip
+        """`connections`: to load and to save on, which happen at the same time."""
+        self._loading, self._saving = connections
+        self._application, self._table, self._at, self._topic_ids, self._code = (
+            application, table, dict(at), topic_ids, code,
+        )  # fmt: skip
+        self._reader = Reader(table.projection.name, table.projection.version)
+        self._changes = Changes(application, table, part)
+        self._changed: set[Any] = set()  # keys with changes that are not in the table
+        self._size = 0  # of the changes, in rows
+        with self._saving.cursor() as cursor:
+            table.stage(cursor)
+            self._save = self._changes.make(cursor)
+
+    def load(self, keys: Iterable[Any]) -> Mapping[Any, Any]:
+        """Return the rows that there are of these keys. They must not have changes: what is forgotten was merged."""
+        return self._table.load(self._loading.cursor(), keys)
+
+    def wants_all(self) -> bool:
+        """Return whether the changes have become many times the rows, and should be merged."""
+        return self._size > max(CHANGES_MIN, CHANGES_PER_ROW * len(self._changed))
+
+    def save(self, share: Share, rows: Mapping[Any, Any] | None) -> None:
+        """Keep the changed rows. With all `rows`, everything comes to stand in the table itself.
+
+        Raises:
+            Fenced: another replay moved the checkpoints.
+        """
+        # A row that was deleted, which is only noted so far, and has come again is still in the table.
+        new = share.added - self._changed
+        added = [row for key in new if (row := share.rows[key]) is not None]
+        changed = share.rows.keys() - new
+        with self._saving.transaction(), self._saving.cursor() as cursor:
+            self._move(cursor, share.positions)
+            for place, problem in share.problems:
+                park(cursor, self._application, self._reader, place, [problem], self._table.shape, self._code)
+            self._copy(cursor, self._table.name, added)
+            if rows is None:
+                self._append(cursor, {key: share.rows[key] for key in changed})
+            else:
+                self._apply(cursor, {key: rows[key] for key in self._changed | changed})
+        self._at.update(share.positions)
+        self._changed = set() if rows is not None else self._changed | changed
+        self._size = 0 if rows is not None else self._size + len(changed)
+
+    def _move(self, cursor: Cursor, positions: Mapping[Place, int]) -> None:
+        for (topic, partition), at in sorted(positions.items()):
+            step = Move(self._reader, self._at[topic, partition], at)
+            if not move(cursor, self._application, topic, partition, self._topic_ids[topic], [step]):
+                raise Fenced(f"another replay of {self._reader.name} v{self._reader.version} has begun: this one ends")
+
+    def _append(self, cursor: Cursor, rows: Mapping[Any, Any]) -> None:
+        if rows:
+            self._save += 1
+            write = self._table.shape.key_to_column
+            self._changes.append(cursor, self._save, ((write(key), row) for key, row in rows.items()))
+
+    def _apply(self, cursor: Cursor, rows: Mapping[Any, Any]) -> None:
+        """Update and delete rows of the table, and empty the changes."""
+        kept = [row for row in rows.values() if row is not None]
+        self._copy(cursor, self._table.staging, kept)
+        names = [sql.Identifier(each.name) for each in self._table.shape.columns]
+        if kept and names[1:]:
+            sets = sql.SQL(", ").join(sql.SQL("{0} = new.{0}").format(each) for each in names[1:])
+            cursor.execute(
+                sql.SQL(_UPDATE).format(table=self._table.name, sets=sets, staging=self._table.staging, key=names[0])
+            )
+        gone = [key for key, row in rows.items() if row is None]
+        if gone:
+            self._table.delete(cursor, gone)
+        cursor.execute(sql.SQL("TRUNCATE {}").format(self._changes.name))
+
+    def _copy(self, cursor: Cursor, into: sql.Identifier, rows: list[Any]) -> None:
+        if not rows:
+            return
+        shape = self._table.shape
+        with cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(into)) as copy:
+            copy.set_types([each.type for each in shape.columns])
+            write = copy.write_row
+            # In key order, so that neighbours go into the same pages of table and index.
+            for values in sorted(map(to_values(shape), rows), key=itemgetter(0)):
+                write(values)
+
+
+def to_values(shape: RowShape) -> Callable[[Any], tuple[Any, ...]]:
+    """Return the quickest function that gives what `shape.to_columns` gives."""
+    if len(shape.columns) > 1 and all(each.write is None for each in shape.columns):
+        pick = itemgetter(*(each.name for each in shape.columns))
+        return lambda row: pick(row.__dict__)
+    return shape.to_columns

@@ -1,0 +1,102 @@
+"""A bulk source: the committed records of partitions, in large batches, from one offset to another.
+
+Partitions are read one after the other, so that each batch is of one partition and in order.
+
+Promises: nothing of an open or aborted transaction; nothing is committed to Kafka; reading ends at the given offset, or
+at what was committed when the partition's end was met, whichever comes first.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from schemas.position import Place
+from streams.kafka.config import Kafka
+
+BATCH_RECORDS = 10_000
+WAIT_S = 0.05
+TIMEOUT_S = 30.0
+PREFETCHED_RECORDS = 200_000
+PREFETCHED_KB = 128 * 1024
+
+
+class BulkSource:
+    """A context manager with a consumer of its own."""
+
+    def __init__(self, kafka: Kafka, name: str) -> None:
+        """`name` tells the consumer from others in Kafka's logs; there is no group."""
+        self._consumer = Consumer(
+            kafka.consumer(
+                group_id=f"kafold-{name}",
+                enable_partition_eof=True,
+                queued_min_messages=PREFETCHED_RECORDS,
+                queued_max_messages_kbytes=PREFETCHED_KB,
+                fetch_max_bytes=16 * 1024 * 1024,
+                max_partition_fetch_bytes=8 * 1024 * 1024,
+                fetch_wait_max_ms=50,
+            )
+        )
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of the consumer."""
+        self._consumer.close()
+
+    def places(self, topics: Iterable[str]) -> list[Place]:
+        """Return the topics' partitions, in order."""
+        found = {topic: self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic] for topic in sorted(topics)}
+        return [(topic, number) for topic, about in found.items() for number in sorted(about.partitions)]
+
+    def bounds(self, places: Iterable[Place]) -> Mapping[Place, tuple[int, int]]:
+        """Return for each partition its first offset and the one after its last record or marker."""
+        return {
+            place: self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT_S) for place in places
+        }
+
+    def batches(self, place: Place, start: int, end: int) -> Iterator[list[Message]]:
+        """Yield the committed records with `start <= offset < end`.
+
+        Raises:
+            KafkaException: the cluster cannot be read.
+        """
+        if start >= end:
+            return
+        self._consumer.assign([TopicPartition(*place, start)])
+        try:
+            yield from self._until(end)
+        finally:
+            self._consumer.unassign()
+
+    def _until(self, end: int) -> Iterator[list[Message]]:
+        while True:
+            records = self._consumer.consume(BATCH_RECORDS, WAIT_S) or self._waited()
+            ended = _take_off_the_end(records)
+            if records and records[-1].offset() >= end - 1:
+                ended, records = True, [each for each in records if each.offset() < end]
+            if records:
+                yield records
+            if ended:
+                return
+
+    def _waited(self) -> list[Message]:
+        record = self._consumer.poll(TIMEOUT_S)
+        if record is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"no records for {TIMEOUT_S:g} s"))
+        return [record]
+
+
+def _take_off_the_end(records: list[Message]) -> bool:
+    """Remove the mark of the partition's end, which is the last where there is one; return whether there was."""
+    if records[-1].error() is None:
+        return False
+    error = records.pop().error()
+    if error.code() != KafkaError._PARTITION_EOF:
+        raise KafkaException(error)
+    return True
