@@ -9,8 +9,8 @@ import typer
 from infra.cli.context import invocation
 
 if TYPE_CHECKING:
-    from streams.replay.comparing import Compared
     from streams.kernel.parting import Parting
+    from streams.replay.comparing import Compared
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The projection.")]
 VersionOption = Annotated[int | None, typer.Option("--version", min=1, help="Which version; left out: the newest.")]
