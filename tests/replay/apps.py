@@ -32,7 +32,7 @@ class Spending(Row):
 
 
 class PurchaseRow(Row):
-    """One purchase."""
+    """One purchase, by account and number."""
 
     purchase_id: str
     account_id: str = ""
@@ -71,7 +71,7 @@ def project_purchase(row: PurchaseRow, event: PurchaseRecorded, meta: EventMetad
 
 
 def _purchase_id(event: PurchaseRecorded) -> str:
-    return event.purchase_id
+    return f"{event.account_id}/{event.purchase_id}"
 
 
 same_summary = replace(customer_summary, version=2)

@@ -14,6 +14,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 
+from infra.cli.context import Invocation
 from schemas.metadata import EventMetadata
 from schemas.shop.rows import CustomerSummary
 from streams.domain.shop.app import shop
@@ -22,16 +23,21 @@ from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry
 from streams.kernel.application import Application
 from streams.postgres import outbox
+from streams.postgres.checkpoints import Reader
 from streams.worker.main import run
 from streams.worker.options import WorkerOptions
 from streams.worker.sending import Sender
 
+TARGET = "KAFOLD_TEST_TARGET"  # a variable that names another application than the shop, as package.module:name
+ONLY = "KAFOLD_TEST_ONLY"  # a variable that names the one version to fold, as name@version
 SPANS = "KAFOLD_TEST_SPANS"  # a variable that names a file for the worker's spans
 FIXED = "fixed"  # a file of this name in the folder's parent says that the code was mended
 
 
 def application(name: str, folder: Path) -> Application:
     """Return the shop, whose summaries cannot take a purchase called poison until the code is mended."""
+    if TARGET in os.environ:
+        return replace(Invocation(os.environ[TARGET], debug=False).application(), name=name)
 
     @wraps(customer_summary.project)
     def project(row: CustomerSummary, event: Custom, meta: EventMetadata) -> CustomerSummary | None:
@@ -77,6 +83,12 @@ def die_at(step: str) -> None:
         outbox.sent = dying(outbox.sent)
 
 
+def only() -> Reader | None:
+    """Return the one version to fold."""
+    projection, _, version = os.environ.get(ONLY, "").partition("@")
+    return Reader(projection, int(version)) if version else None
+
+
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     die_at(os.environ.get("KAFOLD_TEST_DIE_AT", ""))
@@ -87,7 +99,7 @@ def main() -> None:
     # Small batches and short limits: more rebalances and more commits to be killed in.
     options = WorkerOptions(fetch_bytes_max=32_768, session_timeout_s=6.0, stop_s_max=8.0)
     with TopicRegistry(kafka) as ids:
-        run(application(name, Path(folder)), kafka, dsn, ids, Path(folder), options)
+        run(application(name, Path(folder)), kafka, dsn, ids, Path(folder), options, only=only())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,99 @@
+"""A rebuilt version equals what the worker folded and what plain Python folds, to the byte; handed over exactly."""
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from streams.kernel.application import AnyProjection, Application
+from streams.postgres.checkpoints import Reader
+from streams.postgres.setup import prepare
+from tests.replay.apps import purchases, same, same_days, same_summary, shop_with, spending, wider
+from tests.replay.world import Rebuilding
+from tests.worker.child import TARGET
+from tests.worker.world import Workers, World
+from tests.worker.world import purchases as some
+
+SUMMARY_V1, SUMMARY_V2 = Reader("customer_summary", 1), Reader("customer_summary", 2)
+
+
+def write(world: World, seed: int, bursts: int, size: int = 1500, keys: int = 400) -> None:
+    """Write random events, with an aborted transaction after every other one."""
+    chance, writer = random.Random(seed), world.writer()
+    for number in range(bursts):
+        writer.burst(some(chance, size, keys, world.versions))
+        if number % 2:
+            writer.burst(some(chance, 50, keys, world.versions), abort=True)
+
+
+@pytest.mark.parametrize(
+    ("application", "projection"), [(same, same_summary), (same, same_days), (wider, spending)], ids=lambda each: ""
+)
+def test_bulk_live_and_a_plain_fold_make_the_same_bytes(
+    rebuilding: Rebuilding, workers: Workers, application: Application, projection: AnyProjection
+) -> None:
+    write(rebuilding.world, 1, 6)
+    old = Reader(projection.name, 1)
+    workers.start("a")
+    workers.until(rebuilding.reached(old))
+    built = rebuilding.replay(application, projection.name)
+    assert built.handed_over
+    assert built.events >= len(rebuilding.world.committed)
+    new = Reader(projection.name, 2)
+    assert rebuilding.checksum(new) == rebuilding.checksum_expected(projection)
+    if projection is not spending:
+        assert rebuilding.checksum(new) == rebuilding.checksum(old)
+
+
+@pytest.mark.parametrize("wishes", [{"rows_max": 50}, {"processes": 2}, {"processes": 2, "rows_max": 100}])
+def test_little_memory_and_several_processes_change_nothing(
+    rebuilding: Rebuilding, wishes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFOLD_TEST_NAME", rebuilding.world.application.name)
+    write(rebuilding.world, 2, 6)
+    seen: list[int] = []
+    built = rebuilding.replay(
+        same, on_progress=lambda progress: seen.append(progress.done), target="tests.replay.apps:same", **wishes
+    )
+    assert built.handed_over
+    assert seen == sorted(seen)
+    assert seen[-1] == built.events
+    assert rebuilding.checksum(SUMMARY_V2) == rebuilding.checksum_expected(same_summary)
+
+
+def test_a_row_an_event_is_kept_beyond_memory(rebuilding: Rebuilding) -> None:
+    made = shop_with(purchases)
+    purchases_v2 = replace(purchases, version=2)
+    again = shop_with(purchases, purchases_v2)
+    write(rebuilding.world, 3, 4)
+    prepare(rebuilding.world.dsn, rebuilding.named(made))
+    rebuilding.replay(again, "purchases", rows_max=200)
+    rows = rebuilding.checksum(Reader("purchases", 2))
+    assert rows == rebuilding.checksum_expected(purchases_v2)
+    assert rows[0] > 1000
+
+
+def test_the_worker_goes_on_from_exactly_the_checkpoint(rebuilding: Rebuilding, workers: Workers) -> None:
+    write(rebuilding.world, 4, 4)
+    built = rebuilding.replay(wider)
+    assert rebuilding.checkpoints(SUMMARY_V2) == built.position.offsets
+    write(rebuilding.world, 5, 2)
+    workers.environment[TARGET] = "tests.replay.apps:wider"
+    workers.start("a")
+    workers.until(rebuilding.reached(SUMMARY_V1, SUMMARY_V2))
+    # An event that was folded twice, or by neither, would show in the sums.
+    assert rebuilding.checksum(SUMMARY_V2) == rebuilding.checksum_expected(spending)
+
+
+def test_a_worker_that_runs_takes_up_what_is_handed_over(rebuilding: Rebuilding, workers: Workers) -> None:
+    workers.environment[TARGET] = "tests.replay.apps:wider"
+    workers.start("a")
+    write(rebuilding.world, 6, 3)
+    workers.until(rebuilding.reached(SUMMARY_V1))
+    assert rebuilding.checkpoints(SUMMARY_V2) == {}
+    rebuilding.replay(wider)
+    write(rebuilding.world, 7, 2)
+    workers.until(rebuilding.reached(SUMMARY_V1, SUMMARY_V2))
+    assert rebuilding.checksum(SUMMARY_V2) == rebuilding.checksum_expected(spending)
+    assert workers.exits == []
