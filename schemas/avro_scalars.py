@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -22,18 +23,12 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 AVRO_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
-# A log speaks of few days many times over: the table saves two calls for each.
-_DAYS: dict[int, date] = {}
-_DAYS_KEPT_MAX = 100_000
 
-
+# A log speaks of few days many times over. A table in this module would be among what the code that folds is made of,
+# and change its fingerprint with every day that was read.
+@lru_cache(maxsize=100_000)
 def _read_date(days: int) -> date:
-    known = _DAYS.get(days)
-    if known is None:
-        known = date.fromordinal(days + EPOCH_DAY)
-        if len(_DAYS) < _DAYS_KEPT_MAX:
-            _DAYS[days] = known
-    return known
+    return date.fromordinal(days + EPOCH_DAY)
 
 
 SCALARS: Mapping[Any, Shape] = {

@@ -17,7 +17,7 @@ from streams.domain.shop.projections import Custom, Sale, customer_summary, dail
 from streams.kernel.application import AnyProjection, Application
 from streams.kernel.projection import Projection
 
-NAME = "KAFOLD_TEST_NAME"  # a variable
+NAME = "REPLAY_TEST_NAME"  # a variable; one that began with KAFOLD_ would be taken for a setting
 POISON = "poison"  # the purchase that a bad projection does not take
 
 

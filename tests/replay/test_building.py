@@ -9,7 +9,7 @@ import pytest
 from streams.kernel.application import AnyProjection, Application
 from streams.postgres.checkpoints import Reader
 from streams.postgres.setup import prepare
-from tests.replay.apps import purchases, same, same_days, same_summary, shop_with, spending, wider
+from tests.replay.apps import NAME, purchases, same, same_days, same_summary, shop_with, spending, wider
 from tests.replay.world import Rebuilding
 from tests.worker.child import TARGET
 from tests.worker.world import Workers, World
@@ -50,7 +50,7 @@ def test_bulk_live_and_a_plain_fold_make_the_same_bytes(
 def test_little_memory_and_several_processes_change_nothing(
     rebuilding: Rebuilding, wishes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KAFOLD_TEST_NAME", rebuilding.world.application.name)
+    monkeypatch.setenv(NAME, rebuilding.world.application.name)
     write(rebuilding.world, 2, 6)
     seen: list[int] = []
     built = rebuilding.replay(
