@@ -5,15 +5,22 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from schemas.metadata import EventMetadata
+from schemas.shop.accounts import PurchaseRecorded
+from schemas.shop.rows import CustomerSummary
 from schemas.shop.users import CreateUser
 from streams.domain.shop.app import shop
+from streams.domain.shop.projections import Custom, customer_summary
 from streams.kernel.bus import InProcessCommandBus
-from streams.kernel.fingerprint import fingerprint
+from streams.kernel.fingerprint import fingerprint, projection_fingerprint
+from tests.schemas.ids import MemoryIds
 
 Load = Callable[..., ModuleType]
 
@@ -239,3 +246,26 @@ def test_using_the_code_does_not_change_it() -> None:
     before = fingerprint(user, shop.evolution)
     InProcessCommandBus(shop).dispatch(CreateUser(user_id="ada", email="a@b", name="Ada"))
     assert fingerprint(user, shop.evolution) == before
+
+
+def test_reading_events_does_not_change_it() -> None:
+    """What the decoders remember, such as the days of the log, is no code."""
+    [_, account], before = shop.aggregates, projection_fingerprint(customer_summary, shop.evolution)
+    codec = shop.event_codec(account, MemoryIds())
+    meta = EventMetadata("e", "c", "c", "c", 1, 0)
+    for number in range(3):
+        event = PurchaseRecorded(
+            account_id="a", purchase_id="p", day=date(2001, 2, 3 + number), quantity=1, amount_cents=1
+        )
+        assert codec.decode(codec.encode(event, meta)) == (event, meta)
+    assert projection_fingerprint(customer_summary, shop.evolution) == before
+
+
+def test_a_projection_that_folds_otherwise_has_another_one() -> None:
+    before = projection_fingerprint(customer_summary)
+    assert projection_fingerprint(replace(customer_summary, version=2)) == before
+    assert projection_fingerprint(replace(customer_summary, project=_untouched)) != before
+
+
+def _untouched(row: CustomerSummary, event: Custom, meta: EventMetadata) -> CustomerSummary:
+    return row
