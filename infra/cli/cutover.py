@@ -30,7 +30,8 @@ def cutover(
     told = invocation(ctx)
     application = told.application()
     with reaching(told.settings()) as endpoints:
-        switched = switch(endpoints.dsn, application.name, name, version, timeout_s, with_parked=with_parked)
+        known = application.projection(name).name  # not a process manager, which has versions too
+        switched = switch(endpoints.dsn, application.name, known, version, timeout_s, with_parked=with_parked)
     _show(switched, f"kafold projections rollback {name} goes back", as_json=as_json)
 
 
@@ -48,7 +49,8 @@ def rollback(
     told = invocation(ctx)
     application = told.application()
     with reaching(told.settings()) as endpoints:
-        switched = switch(endpoints.dsn, application.name, name, timeout_s, with_parked=with_parked)
+        known = application.projection(name).name
+        switched = switch(endpoints.dsn, application.name, known, timeout_s, with_parked=with_parked)
     _show(switched, f"kafold projections cutover {name} goes forward again", as_json=as_json)
 
 
@@ -61,7 +63,7 @@ def drop(ctx: typer.Context, name: Name, version: VersionOption = None, as_json:
     told = invocation(ctx)
     application = told.application()
     with reaching(told.settings()) as endpoints:
-        gone = take_away(endpoints.dsn, application.name, name, version)
+        gone = take_away(endpoints.dsn, application.name, application.projection(name).name, version)
     if as_json:
         print_json({"projection": gone.name, "dropped": gone.version})
     else:

@@ -6,6 +6,7 @@
     └── ReplayError
         ├── CannotReplay    what was asked cannot be done as things stand: the text says what to do instead
         ├── Unfoldable      an event cannot be folded: mend the code and begin anew, or `--park` its key
+        ├── Unwritable      the database does not take a row: mend the code and begin anew
         ├── NotFolded       a version does not come along: start a worker whose code defines it
         └── CutoverRefused  the switch would show readers less than they have seen: the text says what is missing
 """
@@ -23,6 +24,10 @@ class CannotReplay(ReplayError):
 
 class Unfoldable(ReplayError):
     """An event cannot be folded. The text has the event, its place and the row before it."""
+
+
+class Unwritable(ReplayError):
+    """The database does not take a row. The text has the row; what came before the last save is kept."""
 
 
 class NotFolded(ReplayError):

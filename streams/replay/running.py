@@ -114,6 +114,7 @@ class Runner:
 
         Raises:
             Unfoldable: an event cannot be folded, and nothing is parked. What came before it is saved.
+            Unwritable: the sink does not take a row. What came before the last save is kept.
         """
         with ThreadPoolExecutor(1, thread_name_prefix="save") as thread:
             self._thread = thread

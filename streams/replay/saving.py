@@ -18,9 +18,10 @@ from schemas.position import Place
 from streams.kernel.errors import Fenced
 from streams.postgres.checkpoints import Move, Reader, move
 from streams.postgres.columns import RowShape
-from streams.postgres.connection import Connection, Cursor
+from streams.postgres.connection import REFUSALS, Connection, Cursor
 from streams.postgres.parking import park
 from streams.postgres.tables import Table
+from streams.replay.errors import Unwritable
 from streams.replay.running import Share
 
 _MAKE = "CREATE TABLE IF NOT EXISTS {changes} (save int NOT NULL, gone boolean NOT NULL, {columns})"
@@ -108,7 +109,14 @@ class TableSink:
 
         Raises:
             Fenced: another replay moved the checkpoints.
+            Unwritable: the database does not take a row.
         """
+        try:
+            self._transact(share, rows)
+        except REFUSALS as error:
+            raise Unwritable(self._refusal(share.rows, error)) from error
+
+    def _transact(self, share: Share, rows: Mapping[Any, Any] | None) -> None:
         # A row that was deleted, which is only noted so far, and has come again is still in the table.
         new = share.added - self._changed
         added = [row for key in new if (row := share.rows[key]) is not None]
@@ -125,6 +133,24 @@ class TableSink:
         self._at.update(share.positions)
         self._changed = set() if rows is not None else self._changed | changed
         self._size = 0 if rows is not None else self._size + len(changed)
+
+    def _refusal(self, rows: Mapping[Any, Any], error: Exception) -> str:
+        """Say which row the database does not take, found by halving."""
+        name, kept = f"{self._reader.name} v{self._reader.version}", [row for row in rows.values() if row is not None]
+        while len(kept) > 1:
+            half = kept[: len(kept) // 2]
+            kept = half if self._is_refused(half) else kept[len(half) :]
+        why = str(error).partition("\n")[0]
+        found = repr(kept[0]) if kept and self._is_refused(kept) else "a row"
+        return f"the database does not take {found} of {name}: {why}. Mend the code and begin anew with --restart"
+
+    def _is_refused(self, rows: list[Any]) -> bool:
+        try:
+            with self._saving.transaction(force_rollback=True), self._saving.cursor() as cursor:
+                self._copy(cursor, self._table.staging, rows)
+        except REFUSALS:
+            return True
+        return False
 
     def _move(self, cursor: Cursor, positions: Mapping[Place, int]) -> None:
         for (topic, partition), at in sorted(positions.items()):

@@ -99,7 +99,9 @@ def test_one_trace_leads_from_the_client_to_the_row(
     assert [("traceparent", carried)] in outcomes
     assert None in outcomes
 
-    wait_until(lambda: bool(lines(worker_spans)), "the worker has folded the event", 90)
+    wait_until(
+        lambda: any(each["name"] == "fold event" for each in lines(worker_spans)), "the worker has folded the event", 90
+    )
     folded = lines(worker_spans)
     assert {each["context"]["trace_id"] for each in folded} == {f"0x{trace_id}"}
     assert {each["parent_id"] for each in folded} == {f"0x{accepted.context.span_id:016x}"}

@@ -65,6 +65,12 @@ def project_with_fear(row: CustomerSummary, event: Custom, meta: EventMetadata) 
     return project_customer(row, event, meta)
 
 
+def project_too_much(row: CustomerSummary, event: Custom, meta: EventMetadata) -> CustomerSummary:
+    """Fold, and make a number of one account that no column holds."""
+    made = project_customer(row, event, meta)
+    return made.but(total_cents=2**70) if event.account_id == "acc-00007" else made
+
+
 def project_purchase(row: PurchaseRow, event: PurchaseRecorded, meta: EventMetadata) -> PurchaseRow:
     """Keep one purchase."""
     return row.but(account_id=event.account_id, quantity=event.quantity, amount_cents=event.amount_cents)
@@ -78,6 +84,7 @@ same_summary = replace(customer_summary, version=2)
 spending = Projection("customer_summary", version=2, row=Spending, of=[account], project=project_spending)
 wrong_summary = replace(customer_summary, version=2, project=project_wrongly)
 fearful_summary = replace(customer_summary, version=2, project=project_with_fear)
+unwritable_summary = replace(customer_summary, version=2, project=project_too_much)
 same_days = replace(daily_sales, version=2)
 purchases = Projection(
     "purchases", version=1, row=PurchaseRow, of=[account], project=project_purchase, key=_purchase_id
@@ -93,3 +100,5 @@ same = shop_with(same_summary, same_days)
 wider = shop_with(spending)
 wrong = shop_with(wrong_summary)
 fearful = shop_with(fearful_summary)
+unwritable = shop_with(unwritable_summary)
+plain = shop_with()

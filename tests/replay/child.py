@@ -40,7 +40,7 @@ def die_at(step: str, number: str) -> Callable[[Progress], None]:
     elif step == "saved":
         TableSink.save = _dying_after(TableSink.save, int(number))  # type: ignore[method-assign]
     elif step == "handover":
-        replaying.hand_over = end  # type: ignore[assignment]
+        replaying.hand_over = end  # type: ignore[attr-defined]
 
     def look(progress: Progress) -> None:
         if step == "slow":

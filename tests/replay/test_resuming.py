@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 
 import psycopg
 import pytest
@@ -53,8 +54,8 @@ def killed(
     assert process.returncode == -signal.SIGKILL, errors
 
 
-def done(at: dict[Place, int] | object) -> int:
-    return sum(dict(at).values())  # type: ignore[call-overload]
+def done(at: Mapping[Place, int]) -> int:
+    return sum(at.values())
 
 
 @pytest.mark.parametrize(
