@@ -4,8 +4,9 @@ It reads in **passes**: each goes through its partitions up to where they ended 
 was short, and what was written meanwhile is a moment's work for whoever goes on from there.
 
 Promises: what the sink was given last is one position with its rows, whenever the runner is stopped or killed; the sink
-is served at least every `SAVE_S`, and every twelfth of the work; no more rows stay in memory than it was told, and what
-has to go is saved first.
+is served at least every `SAVE_S`, and with every thirty-second part of the work; what a kill repeats is at most two such
+parts (one that is being saved, one that was folded meanwhile) and a batch; no more rows stay in memory than it was told
+and one batch touches, and what has to go is saved first.
 """
 
 import time
@@ -21,7 +22,7 @@ from streams.replay.errors import Unfoldable
 from streams.replay.source import BulkSource
 
 SAVE_S = 3.0
-SAVES = 12
+SAVES = 32
 SHORT_PASS_RECORDS = 5_000
 ROWS_MAX = 2_000_000  # a row takes about 1 kB
 
@@ -170,11 +171,11 @@ class Runner:
         self._since_save += done
 
     def _save_is_due(self) -> bool:
-        if self._saving is not None and not self._saving.done():
-            return False
-        full = len(self.fold.rows) > self.limits.rows_max
         share = self._since_save >= max(1, self._total // self.limits.saves)
-        return full or share or time.monotonic() - self._saved_at >= self.limits.save_s
+        if share or len(self.fold.rows) > self.limits.rows_max:
+            return True  # also during a save: to wait for it is what bounds the work that a kill repeats, and memory
+        saving = self._saving is not None and not self._saving.done()
+        return not saving and time.monotonic() - self._saved_at >= self.limits.save_s
 
     def _save(self) -> None:
         """Hand the changed rows to the sink, and go on meanwhile; rows that are too many go out of memory."""
