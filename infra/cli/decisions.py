@@ -93,6 +93,7 @@ def _document(tally: Tally, found: list[dict[str, Any]]) -> dict[str, Any]:
         "decided": tally.decided,
         "repeated": tally.repeated,
         "not_kept": tally.not_kept,
+        "foreign": tally.foreign,
         "differing": tally.differing.total(),
         "summary": counts,
         "begins": begins,
@@ -128,6 +129,8 @@ def _say(tally: Tally) -> None:
         OUT.print(f"{topic}: the commands of partition {partition} before {offset} are gone: history begins there.")
     if tally.not_kept:
         OUT.print(f"Of {tally.not_kept:,} the outcome is no longer kept: they left no events, and would leave none.")
+    if tally.foreign:
+        OUT.print(f"{tally.foreign:,} records among the events cannot be read, and are no command's: passed over.")
     would = f"{tally.differing.total():,} would end otherwise" if tally.differing else "all would end as they did"
     repeated = f" ({tally.repeated:,} repeats passed over)" if tally.repeated else ""
     OUT.print(f"{tally.decided:,} commands decided again{repeated}, {would}. Nothing was written.")

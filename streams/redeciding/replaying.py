@@ -64,12 +64,14 @@ class Redecided(NamedTuple):
 class Tally:
     """What was found. `not_kept`: how many left no events, and no outcome that is still there, and would leave none.
 
+    `foreign`: records among the events that cannot be read and are of no outcome; their aggregates count as broken.
     `differing`: by kinds of endings, then and now. `begins`: where commands are gone, the first that is there.
     """
 
     decided: int = 0
     repeated: int = 0
     not_kept: int = 0
+    foreign: int = 0
     differing: Counter[tuple[str, str]] = field(default_factory=Counter)
     begins: dict[Place, int] = field(default_factory=dict)
 
@@ -168,9 +170,11 @@ class _Partition:
             for met in walk:
                 if met.record.offset() < self._cut.decided[self._place] and scope.has(met.record):
                     yield from self._judge(met, memory, tally)
+            left = walk.left()
             tally.repeated += walk.repeated
-            if walk.left is not None:
-                raise _orphan(walk.left.record, self._place[0])
+            tally.foreign += walk.foreign
+            if left is not None:
+                raise _orphan(left.record, self._place[0])
 
     def _log(self, topic: str) -> Generator[Message]:
         place = topic, self._place[1]

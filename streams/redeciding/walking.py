@@ -5,10 +5,11 @@ met is the fold of the events before its own, and its own are the next ones that
 dedupe window only: where one is still there, it says more (a refusal leaves no event); where not, the events tell.
 
 Promises: each command is met once, with the state that history had; a repeat, which was answered as before, is passed
-over, and so is a question for an outcome; nothing is written but the memory.
+over, and so is a question for an outcome; what somebody else put among the events and nobody can read breaks its
+aggregate, as it does in the owner's recovery, and is counted; nothing is written but the memory.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from confluent_kafka import Message
@@ -58,7 +59,11 @@ class Met(NamedTuple):
 
 
 class Walk:
-    """Goes through one partition. `repeated`: how many commands were passed over, because they had been answered."""
+    """Goes through one partition.
+
+    `repeated`: how many commands were passed over, because they had been answered.
+    `foreign`: how many records among the events cannot be read and are of no outcome.
+    """
 
     def __init__(
         self,
@@ -70,6 +75,7 @@ class Walk:
     ) -> None:
         """Take the three logs, each in its order, and an empty memory."""
         self.repeated = 0
+        self.foreign = 0
         self._lane = lane
         self._memory = memory
         self._commands = commands
@@ -106,10 +112,9 @@ class Walk:
             yield Met(record, command, metadata, command_id, then, _time_ms(record, answer, own))
             self._learn(record, command_id, answer, own)
 
-    @property
     def left(self) -> Fact | None:
-        """The next event that no command was met for."""
-        return self._events.next
+        """Return the next event that no command was met for."""
+        return self._next_event(())
 
     def _outcome_of(self, *command_ids: str) -> Answer | None:
         """Take the next outcome if it is the answer to one of these."""
@@ -122,17 +127,26 @@ class Walk:
         """Take the next events if they are this command's."""
         if answer is not None:
             for offset in answer.outcome.offsets:
-                if (fact := self._events.next) is None or fact.record.offset() != offset:
+                if (fact := self._next_event(answer.outcome.offsets)) is None or fact.record.offset() != offset:
                     return
                 yield self._events.take()
             return
         number = 1
-        while (fact := self._events.next) is not None and fact.metadata is not None:
+        while (fact := self._next_event(())) is not None and fact.metadata is not None:
             # Numbers begin anew if the same id was decided again after the dedupe window.
             if (fact.metadata.command_id, fact.metadata.event_id) != (command_id, event_id(command_id, number)):
                 return
             number += 1
             yield self._events.take()
+
+    def _next_event(self, expected: Sequence[int]) -> Fact | None:
+        """Return the next event, past the ones that cannot be read and are not at an expected offset."""
+        while (fact := self._events.next) is not None and fact.metadata is None:
+            if fact.record.offset() in expected:
+                break
+            self.foreign += 1
+            self._fold(self._events.take())
+        return fact
 
     def _is_repeat(self, command_id: str, answer: Answer | None, own: list[Fact]) -> bool:
         if own:

@@ -4,9 +4,9 @@ It reads in **passes**: each goes through its partitions up to where they ended 
 was short, and what was written meanwhile is a moment's work for whoever goes on from there.
 
 Promises: what the sink was given last is one position with its rows, whenever the runner is stopped or killed; the sink
-is served at least every `SAVE_S`, and with every thirty-second part of the work; what a kill repeats is at most two such
-parts (one that is being saved, one that was folded meanwhile) and a batch; no more rows stay in memory than it was told
-and one batch touches, and what has to go is saved first.
+is served at least every `SAVE_S`, and with every thirty-second part of the work; what a kill repeats is at most two
+such parts (one that is being saved, one that was folded meanwhile) and a batch; no more rows stay in memory than it was
+told and one batch touches, and what has to go is saved first.
 """
 
 import time

@@ -4,6 +4,7 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from streams.event_store.moment import Moment, parse_moment
 from streams.kafka.config import Kafka
 from streams.kafka.ends import committed_offsets, marks_of, places_of, settled_ends
 from streams.kafka.registry import TopicRegistry, register
+from streams.kafka.scanning import scan
 from streams.kafka.topics import declared_topics, prepare_topics, topic_ids
 from streams.kernel.aggregate import Aggregate, State
 from streams.kernel.application import Application
@@ -227,14 +229,40 @@ def test_where_commands_are_gone_history_begins_later(
     assert replayed(application, cluster, ids)[0] == []
 
 
+def put(cluster: Kafka, place: Place, key: bytes, value: bytes) -> None:
+    producer = Producer(cluster.producer(enable_idempotence=True))
+    producer.produce(place[0], value, key, partition=place[1])
+    producer.flush()
+
+
 def test_an_event_of_nobody_s_command_is_named(counted: tuple[Application, TopicRegistry], cluster: Kafka) -> None:
     application, ids = counted
-    place = application.topics(application.aggregate("counter")).events, 0
-    producer = Producer(cluster.producer(enable_idempotence=True))
-    producer.produce(place[0], b"no event", b"c", partition=0)
-    producer.flush()
-    with pytest.raises(LogBroken, match=rf"event at {place[0]} 0@\d+ is of no command"):
+    topic = application.topics(application.aggregate("counter")).events
+    with closing(scan(cluster, settled_ends(cluster, places_of(cluster, [topic])))) as events:
+        event = next(events)
+    partition = int(event.partition() or 0)
+    put(cluster, (topic, partition), event.key() or b"", event.value() or b"")
+    with pytest.raises(LogBroken, match=rf"event at {topic} {partition}@\d+ is of no command"):
         replayed(application, cluster, ids)
+
+
+def test_what_nobody_can_read_is_counted_and_breaks_only_its_aggregate(
+    counters: Application, cluster: Kafka, tmp_path: Path
+) -> None:
+    place = counters.topics(counters.aggregate("counter")).events, 0
+    for key in (b"nobody", b"nobody-else"):
+        put(cluster, place, key, b"no event")
+    with TopicRegistry(cluster) as ids, Client(counters.contracts, cluster, ids) as client:
+        with running(CommandProcessor(counters, cluster, ids, PARTITIONS, tmp_path / "0")):
+            for number in range(40):
+                client.send(Add(counter_id=f"c{number}", amount=1))
+            client.flush()
+            wait_until(decided(counters, cluster), "every command is decided")
+            put(cluster, place, b"nobody", b"no event")
+            client.ask(Add(counter_id="c0", amount=1))
+        put(cluster, place, b"nobody", b"no event")
+        found, tally = replayed(counters, cluster, ids)
+        assert (found, tally.decided, tally.foreign) == ([], 41, 4)
 
 
 @pytest.mark.usefixtures("processor")
