@@ -48,7 +48,8 @@ class Message(Value):
     @property
     def aggregate_id(self) -> str:
         """The id of the aggregate that this message is for, which is its Kafka key."""
-        return str(self.__dict__[self.aggregate_id_field])
+        found: str = self.__dict__[self.aggregate_id_field]
+        return found
 
 
 class Event(Message):

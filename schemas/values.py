@@ -36,8 +36,19 @@ class Value(BaseModel):
         return construct, (type(self), self.__dict__)
 
     def facts(self) -> dict[str, Any]:
-        """Return the fields by name, to build the event that repeats them: `Recorded(**command.facts())`."""
+        """Return the fields by name."""
         return dict(self.__dict__)
+
+    @classmethod
+    def of(cls, other: "Value") -> Self:
+        """Return the value that has the fields of another one, validated: `PurchaseRecorded.of(command)`.
+
+        The same as `PurchaseRecorded(**command.facts())`, in two thirds of the time.
+
+        Raises:
+            ValidationError: the other one lacks a field, has more, or has a value that is not valid here.
+        """
+        return cast("Self", cls.__pydantic_validator__.validate_python(other.__dict__))
 
 
 # The slots of a pydantic model, set past its own `__setattr__`, which guards frozen ones and is slow.

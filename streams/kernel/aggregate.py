@@ -2,8 +2,9 @@
 
 A **decider** is three pure things. `initial` is the state before the first event; `decide(state, command)` returns the
 events that the command causes, or a `Rejected`; `evolve(state, event)` returns the next state. One more is optional:
-`result(state_after, events)` is what an accepted command answers. None of them may look at a clock, make an id, or do
-I/O: they are called again when the log is read. (After Jérémie Chassaing's decider pattern.)
+`result(state_after, events)` is what an accepted command answers, of commands that answer something. None of them may
+look at a clock, make an id, or do I/O: they are called again when the log is read. (After Jérémie Chassaing's decider
+pattern.)
 
 Promises: which commands and events an aggregate has is read off the functions' annotations, and a declaration that does
 not fit together is refused when it is made.

@@ -11,6 +11,7 @@ outcome of that one command.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, NamedTuple, Protocol
 
 from schemas.appending import AppendEvents, AppendProblem
@@ -26,6 +27,9 @@ from streams.kernel.partitioner import partition_of
 
 # For how long a command's id has one effect and one answer, unless the settings say otherwise.
 DEDUPE_WINDOW_S = 7 * 24 * 3600
+
+# A NamedTuple's own `__new__` is a function in Python, which takes two to three times as long (0.15 µs more a tuple).
+_new_tuple = tuple.__new__
 
 # In Python 3.11 a look-up on an Enum class costs 0.3 µs, and there are several for each command.
 ACCEPTED, REJECTED, CONFLICT, FAILED = Status.ACCEPTED, Status.REJECTED, Status.CONFLICT, Status.FAILED
@@ -88,7 +92,12 @@ class Processing:
         self._partitions = partitions
         self._aggregate = aggregate
         self._codec = codec
-        self._result_types = {command: command.answer_types()[0] for command in aggregate.command_types}
+        # Of commands that answer something; the others' result need not be asked for.
+        self._result_types = {
+            command: kind
+            for command in aggregate.command_types
+            if aggregate.result is not None and (kind := command.answer_types()[0]) not in (None, NoneType)
+        }
         self._problem_types = {command: command.answer_types()[1] for command in aggregate.command_types}
         self._problem_types[AppendEvents] = AppendProblem
         self._appending = Appending(aggregate, codec)
@@ -167,17 +176,16 @@ class Processing:
                         work.known[aggregate_id] = Known(state, version)
             except Exception as error:  # noqa: BLE001 - the application's code: what it raises fails this one command
                 reason, result = f"{type(error).__name__}: {error}", None
-        outcome = Outcome(
-            command_id, type(command).__name__, status, version, expected, [], result, problem, reason,
-            correlation_id, now_ms,
+        name = type(command).__name__
+        told = (
+            command_id, name, status, version, expected, list[int](), result, problem, reason, correlation_id, now_ms
         )  # fmt: skip
-        return Decision(aggregate_id.encode(), outcome, events)
+        return Decision(aggregate_id.encode(), _new_tuple(Outcome, told), events)
 
     def _result(self, command: Any, state: Any, events: Sequence[Any]) -> str:
-        if self._aggregate.result is None or type(command) is AppendEvents:
-            return "null"
-        answer = self._aggregate.result(state, events)
-        return "null" if answer is None else answer_json(self._result_types[type(command)], answer)
+        kind = self._result_types.get(type(command))
+        answer = None if kind is None or self._aggregate.result is None else self._aggregate.result(state, events)
+        return "null" if answer is None else answer_json(kind, answer)
 
     def _encode(
         self,
@@ -189,12 +197,11 @@ class Processing:
         correlation_id: str,
         now_ms: int,
     ) -> list[bytes]:
-        encoded = []
+        encoded, encode = [], self._codec.encode
         for number, event in enumerate(events, 1):
             if event.aggregate_id != aggregate_id:
                 raise ValueError(f"{type(event).__name__} is of {event.aggregate_id}, not of {aggregate_id}")
-            about = EventMetadata(
-                event_id(command_id, number), command_id, correlation_id, causation_id, version + number, now_ms
-            )
-            encoded.append(self._codec.encode(event, about))
+            own_id = event_id(command_id, number)
+            about = own_id, command_id, correlation_id, causation_id, version + number, now_ms
+            encoded.append(encode(event, _new_tuple(EventMetadata, about)))
         return encoded

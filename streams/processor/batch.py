@@ -1,12 +1,17 @@
 """A batch: the commands that are decided together and committed in one transaction.
 
-Promises: commands of one partition are decided in their order; an answer that was given before is given again, the same
-bytes; nothing outside the batch changes until `committed` is called.
+It is decided in chunks, so that Kafka takes the events of one while the next is decided. Outcomes follow when the
+offsets of their events are known.
+
+Promises: commands of one partition are decided in their order, and so are their events and outcomes written; an answer
+that was given before is given again, the same bytes; what is known changes only when `committed` is called.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
+from typing import NamedTuple
 
 from confluent_kafka import Message
 
@@ -18,11 +23,13 @@ from streams.kernel.processing import FAILED, Decision, Work
 from streams.processor.lane import Lane, Unreadable, dead_letter
 from streams.processor.local_state import Remembered
 from streams.processor.memory import PartitionMemory
-from streams.processor.transactions import Headers, Transactions
+from streams.processor.run import Run
+from streams.processor.transactions import Headers, Record, Transactions
 from streams.watching.spans import HEADER, DecideSpan, traceparent
 from streams.watching.spans import is_on as spans_on
 
 REPEATED = "repeated"
+CHUNK_COMMANDS = 500
 
 
 @dataclass(slots=True)
@@ -35,15 +42,26 @@ class Owned:
     next_offset: int
 
 
+class Sent(NamedTuple):
+    """Events under way: `decisions` have them, and the part's outcomes up to `answers` wait for their offsets."""
+
+    runs: Sequence[tuple[Run, Sequence[Decision]]]
+    answers: int
+
+
 @dataclass(slots=True)
 class Part:
-    """One partition's share of a batch."""
+    """One partition's share of a batch. `decisions_sent`, `answers_written`: how many of them, so far."""
 
     owned: Owned
     work: Work
     next_offset: int
     answers: list[tuple[bytes, Decision | bytes]] = field(default_factory=list)
-    outcome_offsets: list[int] = field(default_factory=list)
+    sent: deque[Sent] = field(default_factory=deque)
+    decisions_sent: int = 0
+    answers_written: int = 0
+    events: Run | None = None  # the last one
+    outcomes: Run | None = None
     dead_letters: list[DeadLetter] = field(default_factory=list)
     final: dict[str, Remembered] = field(default_factory=dict)
     spans: dict[str, DecideSpan] = field(default_factory=dict)  # by command id, of commands that carry a traceparent
@@ -66,11 +84,14 @@ class Part:
     def log_position(self) -> dict[Place, int]:
         """Return how far the partition's events and outcomes go with this part, which is known once it is committed."""
         topics, partition = self.owned.lane.topics, self.owned.partition
-        events = [offset for each in self.work.decisions.values() for offset in each.outcome.offsets[-1:]]
-        position = {(topics.events, partition): events[-1] + 1} if events else {}
-        if self.outcome_offsets:
-            position[topics.outcomes, partition] = self.outcome_offsets[-1] + 1
-        return position
+        runs = {(topics.events, partition): self.events, (topics.outcomes, partition): self.outcomes}
+        return {place: run.end for place, run in runs.items() if run is not None}
+
+    def take_decisions(self) -> list[Decision]:
+        """Return the decisions since the last time. The work holds each once, a repeat is only another answer."""
+        taken = list(islice(self.work.decisions.values(), self.decisions_sent, None))
+        self.decisions_sent += len(taken)
+        return taken
 
 
 class Batch:
@@ -87,24 +108,38 @@ class Batch:
         count = 0
         for record in records:
             place = record.topic(), record.partition()
-            home = owned.get(place)
-            if home is None:
-                continue
             part = self._parts.get(place)
             if part is None:
+                home = owned.get(place)
+                if home is None:
+                    continue
                 part = self._parts[place] = Part(home, Work(home.partition, home.memory), home.next_offset)
-            if record.offset() >= part.next_offset:
-                part.next_offset = record.offset() + 1
+            offset = record.offset()
+            if offset >= part.next_offset:
+                part.next_offset = offset + 1
                 self._decide(part, record)
                 count += 1
         return count
 
-    def write(self, transactions: Transactions) -> None:
-        """Put everything that was decided into the open transaction: events, then, with their offsets, the outcomes."""
-        if self._write_events(transactions):
-            transactions.flush()
+    def send(self, transactions: Transactions) -> None:
+        """Put new events into the open transaction, and the outcomes of those whose offsets are known by now."""
+        for part in self._parts.values():
+            runs = self._send_events(part, transactions)
+            part.sent.append(Sent(runs, len(part.answers)))
+        transactions.poll()
         for part in self._parts.values():
             self._write_outcomes(part, transactions)
+
+    def finish(self, transactions: Transactions) -> None:
+        """Put everything else into the open transaction: the outcomes that are left, and dead letters."""
+        if any(part.sent for part in self._parts.values()):
+            transactions.flush()
+        for part in self._parts.values():
+            self._write_outcomes(part, transactions, everything=True)
+        if not any(part.events for part in self._parts.values()):
+            # The coordinator would meet this transaction's partitions and its offsets at once, and have one ask again.
+            transactions.flush()
+        for part in self._parts.values():
             for letter in part.dead_letters:
                 record = letter.key, letter.value
                 transactions.produce(self._dead_letters_topic, part.owned.partition, [record], letter.to_headers())
@@ -156,23 +191,35 @@ class Batch:
             answer = part.owned.lane.processing.misread(part.work, command_id, reason, self._now_ms)
             part.answers.append((record.key() or b"", answer))
 
-    def _write_events(self, transactions: Transactions) -> int:
-        count = 0
-        for part in self._parts.values():
-            for headers, decisions in _runs(part):
-                # The work holds each decision once, a repeat within the batch is only another answer.
-                events = [
-                    (decision.key, event, decision.outcome.offsets)
-                    for decision in decisions
-                    for event in decision.events
-                ]
-                transactions.produce_events(part.owned.lane.topics.events, part.owned.partition, events, headers)
-                count += len(events)
-        return count
+    def _send_events(self, part: Part, transactions: Transactions) -> list[tuple[Run, Sequence[Decision]]]:
+        topic, partition = part.owned.lane.topics.events, part.owned.partition
+        runs: list[tuple[Run, Sequence[Decision]]] = []
+        for headers, decisions in _by_headers(part, part.take_decisions()):
+            events = [(decision.key, event) for decision in decisions for event in decision.events]
+            if events:
+                part.events = transactions.produce(topic, partition, events, headers)
+                runs.append((part.events, decisions))
+        return runs
 
-    def _write_outcomes(self, part: Part, transactions: Transactions) -> None:
-        encode, records = part.owned.lane.outcomes.encode, list[tuple[bytes, bytes]]()
-        for key, answer in part.answers:
+    def _write_outcomes(self, part: Part, transactions: Transactions, *, everything: bool = False) -> None:
+        """Write outcomes in their order, up to the first one that waits for its events' offsets."""
+        begin = part.answers_written
+        while part.sent and (everything or all(run.is_done for run, _ in part.sent[0].runs)):
+            runs, part.answers_written = part.sent.popleft()
+            for run, decisions in runs:
+                _tell_offsets(decisions, transactions.offsets_of(run))
+        records = self._outcome_records(part, begin, part.answers_written)
+        topic, partition = part.owned.lane.topics.outcomes, part.owned.partition
+        if not part.spans:
+            if records:
+                part.outcomes = transactions.produce(topic, partition, records)
+            return
+        for (_, answer), record in zip(part.answers[begin : part.answers_written], records, strict=True):
+            part.outcomes = transactions.produce(topic, partition, [record], _carried(part.span_of(answer)))
+
+    def _outcome_records(self, part: Part, begin: int, end: int) -> list[Record]:
+        encode, records = part.owned.lane.outcomes.encode, list[Record]()
+        for key, answer in part.answers[begin:end]:
             if isinstance(answer, bytes):
                 records.append((key, answer))
                 continue
@@ -180,26 +227,29 @@ class Batch:
             records.append((key, encoded))
             if answer.outcome.status is not FAILED:
                 part.final[answer.outcome.command_id] = Remembered(self._now_ms, encoded)
-        if records:
-            topic, partition = part.owned.lane.topics.outcomes, part.owned.partition
-            if part.spans:
-                headers = [_carried(part.span_of(answer)) for _, answer in part.answers]
-                for record, carried in zip(records[:-1], headers, strict=False):
-                    transactions.produce(topic, partition, [record], carried)
-                transactions.produce_last(topic, partition, *records[-1], part.outcome_offsets, headers[-1])
-                return
-            transactions.produce(topic, partition, records[:-1])
-            transactions.produce_last(topic, partition, *records[-1], part.outcome_offsets)
+        return records
 
 
-def _runs(part: Part) -> Iterator[tuple[Headers, Iterable[Decision]]]:
-    """Yield the decisions in order, in runs whose events have the same headers; nearly always in one."""
-    decisions = part.work.decisions
+def chunks(records: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    """Yield the records of a batch in the chunks to decide and send."""
+    for at in range(0, len(records), CHUNK_COMMANDS):
+        yield records[at : at + CHUNK_COMMANDS]
+
+
+def _tell_offsets(decisions: Iterable[Decision], offsets: Iterable[int]) -> None:
+    """Give the decisions the offsets of their events."""
+    following = iter(offsets)
+    for decision in decisions:
+        decision.outcome.offsets.extend(islice(following, len(decision.events)))
+
+
+def _by_headers(part: Part, decisions: list[Decision]) -> Iterator[tuple[Headers, list[Decision]]]:
+    """Yield the decisions in order, grouped by what headers their events have; nearly always one group."""
     if not part.spans:
-        yield [], decisions.values()
+        yield [], decisions
         return
-    for span, run in groupby(decisions.values(), part.span_of):
-        yield _carried(span), list(run)
+    for span, group in groupby(decisions, part.span_of):
+        yield _carried(span), list(group)
 
 
 def _carried(span: DecideSpan | None) -> Headers:

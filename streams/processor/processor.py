@@ -24,7 +24,7 @@ from streams.kafka.config import Kafka
 from streams.kernel.application import Application
 from streams.kernel.errors import Fenced, Indefinite, TransactionAborted
 from streams.kernel.processing import DEDUPE_WINDOW_S
-from streams.processor.batch import Batch, Owned
+from streams.processor.batch import Batch, Owned, chunks
 from streams.processor.garbage import collected_by_hand
 from streams.processor.lane import lanes
 from streams.processor.memories import Memories
@@ -34,6 +34,7 @@ from streams.processor.watched import Watched
 
 _LOG = logging.getLogger("kafold.processor")
 BATCH_COMMANDS_MAX = 5_000
+DECIDING_S = 1.0  # however slow the application's rules are: the coordinator aborts what takes longer than 5 s
 IDLE_S = 0.1
 SESSION_TIMEOUT_MS = 6_000
 
@@ -140,12 +141,9 @@ class CommandProcessor:
         batch = Batch(self._application.dead_letters, now_ms)
         for owned in self._owned.values():
             owned.memory.advance(now_ms)
-        count = batch.decide(records, self._owned)
-        if not count:
-            return 0
         began_s = time.perf_counter()
         try:
-            self._commit(batch, group)
+            count = self._commit(batch, records, group)
         except TransactionAborted as error:
             self._watched.undone("aborted")
             _LOG.warning("a transaction was aborted, its commands are decided again: %s", error)
@@ -156,14 +154,29 @@ class CommandProcessor:
             _LOG.warning("a transaction's end is unknown, the log is read again: %s", error)
             self._start_over()
             return 0
-        self._watched.committed(records, count, time.perf_counter() - began_s, batch.parts)
+        if count:
+            self._watched.committed(records, count, time.perf_counter() - began_s, batch.parts)
         return count
 
-    def _commit(self, batch: Batch, group: Any) -> None:
-        self._transactions.begin()
-        batch.write(self._transactions)
-        self._transactions.commit(batch.consumed(), group)
-        batch.committed()
+    def _commit(self, batch: Batch, records: list[Message], group: Any) -> int:
+        """Decide what is owned and commit it; return how many commands that was."""
+        count, ends_s = 0, time.monotonic() + DECIDING_S
+        for chunk in chunks(records):
+            decided = batch.decide(chunk, self._owned)
+            if decided and not count:
+                self._transactions.begin()
+            count += decided
+            if count:
+                batch.send(self._transactions)
+            if time.monotonic() > ends_s:
+                break
+        if count:
+            batch.finish(self._transactions)
+            self._transactions.commit(batch.consumed(), group)
+            batch.committed()
+        if chunk[-1] is not records[-1]:
+            self._rewind()  # what was not decided is taken again
+        return count
 
     def _positions(self) -> dict[Place, int]:
         return {place: owned.next_offset for place, owned in list(self._owned.items())}

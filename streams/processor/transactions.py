@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from streams.kafka.config import Kafka
 from streams.kernel.errors import Fenced, Indefinite, TransactionAborted
 from streams.processor.coordinator_watch import CONTEXT, CoordinatorWatch
+from streams.processor.run import Delivered, Run
 
 _LOG = logging.getLogger("kafold.librdkafka")
 TRANSACTION_TIMEOUT_MS = 5_000
@@ -28,6 +29,7 @@ _FENCED = frozenset(
 )
 
 Headers = list[tuple[str, bytes | None]]
+Record = tuple[bytes | None, bytes | None]
 
 
 class Transactions:
@@ -36,6 +38,7 @@ class Transactions:
     def __init__(self, kafka: Kafka, transactional_id: str) -> None:
         """Make the producer; it ends (aborts) whatever its predecessor has left open."""
         self._failures: list[KafkaError] = []
+        self._report_each = False
         self._watch = CoordinatorWatch(_LOG)
         settings = kafka.producer(
             transactional_id=transactional_id,
@@ -60,44 +63,37 @@ class Transactions:
         self._failures.clear()
         _call(self._producer.begin_transaction)
 
-    def produce(
-        self,
-        topic: str,
-        partition: int,
-        records: Iterable[tuple[bytes | None, bytes | None]],
-        headers: Headers | None = None,
-    ) -> None:
-        """Put records (key, value) of one partition into the open transaction; undelivered ones fail its commit."""
-        self._put(topic, partition, records, None, headers or [])
+    def produce(self, topic: str, partition: int, records: Sequence[Record], headers: Headers | None = None) -> Run:
+        """Put records (at least one) of one partition into the open transaction; undelivered ones fail its commit.
 
-    def produce_last(
-        self, topic: str, partition: int, key: bytes, value: bytes, offsets: list[int], headers: Headers | None = None
-    ) -> None:
-        """Put one record into the open transaction; its offset is in `offsets` when the transaction has committed."""
-        self.produce_events(topic, partition, [(key, value, offsets)], headers)
-
-    def produce_events(
-        self,
-        topic: str,
-        partition: int,
-        events: Sequence[tuple[bytes, bytes, list[int]]],
-        headers: Headers | None = None,
-    ) -> None:
-        """Put events (key, value, list for the offset) of one partition into the open transaction, in order.
-
-        An idempotent producer delivers a partition's records in order, so one callback serves them all: the n-th
-        report is the n-th event's. Its offset is known after `flush`.
+        What the returned run says is known after `flush`, and often, by `poll`, before.
         """
-        reports = iter(events)
+        run = Run(len(records), self._failures, each=self._report_each)
+        headers = headers or []
+        if self._report_each or run.count <= 2:
+            self._put(topic, partition, records, run.delivered, headers)
+        else:
+            self._put(topic, partition, records[:1], run.delivered, headers)
+            self._put(topic, partition, records[1:-1], None, headers)
+            self._put(topic, partition, records[-1:], run.delivered, headers)
+        return run
 
-        def delivered(error: KafkaError | None, message: Any) -> None:
-            _, _, offsets = next(reports)
-            if error is None:
-                offsets.append(message.offset())
-            else:
-                self._failures.append(error)
+    def poll(self) -> None:
+        """Take the reports that are there."""
+        self._producer.poll(0)
 
-        self._put(topic, partition, ((key, value) for key, value, _ in events), delivered, headers or [])
+    def offsets_of(self, run: Run) -> Sequence[int]:
+        """Return the offsets of a run that is done.
+
+        Raises:
+            TransactionAborted: somebody else writes into the topic. From now on every record is reported.
+        """
+        offsets = run.offsets()
+        if offsets is None:
+            self._report_each = True
+            self.abort()
+            raise TransactionAborted("somebody else writes into the topic: from now on each record is reported")
+        return offsets
 
     def flush(self) -> None:
         """Wait until everything so far is delivered, so that offsets are known.
@@ -125,8 +121,8 @@ class Transactions:
         self,
         topic: str,
         partition: int,
-        records: Iterable[tuple[bytes | None, bytes | None]],
-        delivered: Callable[[KafkaError | None, Any], None] | None,
+        records: Iterable[Record],
+        delivered: Delivered | None,
         headers: Headers,
     ) -> None:
         produce = self._producer.produce

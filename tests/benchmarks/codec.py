@@ -26,7 +26,7 @@ ID = "6b1f0c52-7a1e-4b0e-9a3f-2f7f0b9e4f10"
 METADATA = EventMetadata(f"{ID}-1", ID, ID, ID, 17, 1_790_000_000_000)
 SENT = CommandMetadata(ID, ID, ID, None, 1_790_000_000_000)
 EVENT = PurchaseRecorded(account_id="00004", purchase_id="00004-1", day=date(1997, 1, 1), quantity=2, amount_cents=2933)
-COMMAND = RecordPurchase(**EVENT.facts())
+COMMAND = RecordPurchase.of(EVENT)
 OUTCOME = Outcome(ID, "RecordPurchase", "accepted", 17, None, [123_456], "null", None, None, ID, 1_790_000_000_000)
 
 

@@ -140,7 +140,7 @@ def test_credit_is_sent_as_far_as_there_is_any() -> None:
 
 def test_received_credit_adds_up() -> None:
     receive = ReceiveCredit(account_id="a1", transfer_id="t1", from_account_id="a2", amount_cents=5)
-    given(account, OPENED).when(receive).then(CreditReceived(**receive.facts())).answering(5)
+    given(account, OPENED).when(receive).then(CreditReceived.of(receive)).answering(5)
 
 
 def test_a_transfer_comes_back_once_and_its_id_is_used_up() -> None:

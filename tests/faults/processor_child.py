@@ -18,6 +18,7 @@ from streams.kafka.registry import TopicRegistry
 from streams.kernel.processing import DEDUPE_WINDOW_S
 from streams.processor import processor as module
 from streams.processor.main import run
+from streams.processor.run import Run
 from streams.processor.transactions import Transactions
 
 STEPS = ("begin", "events", "flush", "outcomes", "offsets", "commit", "committed")
@@ -35,17 +36,14 @@ class Deadly(Transactions):
         self._die_at("begin")
         super().begin()
 
-    def produce_events(self, topic: str, partition: int, events: Any, headers: Any = None) -> None:
-        super().produce_events(topic, partition, events, headers)
-        self._die_at("events")
-
     def flush(self) -> None:
         super().flush()
         self._die_at("flush")
 
-    def produce(self, topic: str, partition: int, records: Any, headers: Any = None) -> None:
-        super().produce(topic, partition, records, headers)
-        self._die_at("outcomes")
+    def produce(self, topic: str, partition: int, records: Any, headers: Any = None) -> Run:
+        run = super().produce(topic, partition, records, headers)
+        self._die_at(topic.rpartition(".")[2])
+        return run
 
     def commit(self, consumed: Any, group: Any) -> None:
         self._die_at("offsets")

@@ -57,8 +57,12 @@ def decide(account: Account, command: AccountCommand) -> Sequence[AccountEvent] 
             return [AccountOpened(account_id=account_id)]
         case _ if account.account_id is None:
             return Rejected(AccountProblem.NOT_OPEN)
-        case RecordPurchase() | RefundPurchase():
-            return _trade(account, command)
+        case RecordPurchase() | RefundPurchase() if command.amount_cents < 0:
+            return Rejected(AccountProblem.NEGATIVE_AMOUNT)
+        case RecordPurchase():
+            return _purchase(account, command)
+        case RefundPurchase():
+            return _refund(account, command)
         case CloseAccount(account_id=account_id):
             return [] if account.closed else [AccountClosed(account_id=account_id)]
         case GrantCredit() | SendCredit() | ReceiveCredit() | ReturnCredit():
@@ -67,29 +71,24 @@ def decide(account: Account, command: AccountCommand) -> Sequence[AccountEvent] 
             assert_never(command)
 
 
-def _trade(
-    account: Account, command: RecordPurchase | RefundPurchase
-) -> Sequence[AccountEvent] | Rejected[AccountProblem]:
-    """Decide on a purchase, or on a refund, which a closed account can have too."""
-    match command:
-        case _ if command.amount_cents < 0:
-            return Rejected(AccountProblem.NEGATIVE_AMOUNT)
-        case RecordPurchase() if account.closed:
-            return Rejected(AccountProblem.CLOSED)
-        case RecordPurchase(quantity=quantity) if quantity < 1:
-            return Rejected(AccountProblem.NO_QUANTITY)
-        case RecordPurchase(purchase_id=purchase_id) if purchase_id in account.left_cents:
-            return Rejected(AccountProblem.PURCHASE_EXISTS)
-        case RecordPurchase():
-            return [PurchaseRecorded(**command.facts())]
-        case RefundPurchase(purchase_id=purchase_id) if purchase_id not in account.left_cents:
-            return Rejected(AccountProblem.NO_SUCH_PURCHASE)
-        case RefundPurchase(purchase_id=purchase_id, amount_cents=cents) if cents > account.left_cents[purchase_id]:
-            return Rejected(AccountProblem.REFUND_EXCEEDS_PURCHASE, f"{account.left_cents[purchase_id]} cents are left")
-        case RefundPurchase():
-            return [PurchaseRefunded(**command.facts())]
-        case _:
-            assert_never(command)
+def _purchase(account: Account, command: RecordPurchase) -> Sequence[AccountEvent] | Rejected[AccountProblem]:
+    if account.closed:
+        return Rejected(AccountProblem.CLOSED)
+    if command.quantity < 1:
+        return Rejected(AccountProblem.NO_QUANTITY)
+    if command.purchase_id in account.left_cents:
+        return Rejected(AccountProblem.PURCHASE_EXISTS)
+    return [PurchaseRecorded.of(command)]
+
+
+def _refund(account: Account, command: RefundPurchase) -> Sequence[AccountEvent] | Rejected[AccountProblem]:
+    """Decide on a refund, which a closed account can have too."""
+    left = account.left_cents.get(command.purchase_id)
+    if left is None:
+        return Rejected(AccountProblem.NO_SUCH_PURCHASE)
+    if command.amount_cents > left:
+        return Rejected(AccountProblem.REFUND_EXCEEDS_PURCHASE, f"{left} cents are left")
+    return [PurchaseRefunded.of(command)]
 
 
 def _credit(
@@ -107,9 +106,9 @@ def _credit(
         case GrantCredit() | SendCredit() | ReceiveCredit() if command.amount_cents < 0:
             return Rejected(AccountProblem.NEGATIVE_AMOUNT)
         case GrantCredit():
-            return [CreditGranted(**command.facts())]
+            return [CreditGranted.of(command)]
         case ReceiveCredit():
-            return [CreditReceived(**command.facts())]
+            return [CreditReceived.of(command)]
         case SendCredit(account_id=account_id, to_account_id=other) if other == account_id:
             return Rejected(AccountProblem.SAME_ACCOUNT)
         case SendCredit(transfer_id=transfer_id) if transfer_id in account.sent_cents:
@@ -117,7 +116,7 @@ def _credit(
         case SendCredit(amount_cents=cents) if cents > account.credit_cents:
             return Rejected(AccountProblem.NOT_ENOUGH_CREDIT, f"{account.credit_cents} cents are there")
         case SendCredit():
-            return [CreditSent(**command.facts())]
+            return [CreditSent.of(command)]
         case _:
             assert_never(command)
 

@@ -36,13 +36,13 @@ def decide(user: User, command: UserCommand) -> Sequence[UserEvent] | Rejected[U
         case CreateUser(email=email) | ChangeEmail(email=email) if not _is_address(email):
             return Rejected(UserProblem.INVALID_EMAIL, f"{email!r} is not of the form name@host")
         case CreateUser():
-            return [UserCreated(**command.facts())]
+            return [UserCreated.of(command)]
         case ChangeEmail() if not user.active:
             return Rejected(UserProblem.DEACTIVATED)
         case ChangeEmail(email=email):
-            return [] if email == user.email else [EmailChanged(**command.facts())]
+            return [] if email == user.email else [EmailChanged.of(command)]
         case DeactivateUser():
-            return [UserDeactivated(**command.facts())] if user.active else []
+            return [UserDeactivated.of(command)] if user.active else []
         case _:
             assert_never(command)
 
