@@ -136,10 +136,6 @@ class Batch:
             transactions.flush()
         for part in self._parts.values():
             self._write_outcomes(part, transactions, everything=True)
-        if not any(part.events for part in self._parts.values()):
-            # The coordinator would meet this transaction's partitions and its offsets at once, and have one ask again.
-            transactions.flush()
-        for part in self._parts.values():
             for letter in part.dead_letters:
                 record = letter.key, letter.value
                 transactions.produce(self._dead_letters_topic, part.owned.partition, [record], letter.to_headers())
