@@ -53,7 +53,7 @@ STEADY_S = 15
 
 def application(name: str) -> Application:
     """Return the accounts with one projection, under another name."""
-    return replace(shop, name=name, aggregates=[account], projections=[customer_summary])
+    return replace(shop, name=name, aggregates=[account], projections=[customer_summary], process_managers=[])
 
 
 def main(as_json: bool, events: int = EVENTS, keys: int = KEYS, runs: int = 5) -> None:

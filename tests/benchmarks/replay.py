@@ -1,0 +1,184 @@
+"""`replay`: a projection built from the log in bulk, in ratios to other ways over the same bytes.
+
+A backlog over 100,000 keys is written before any clock starts; `BENCH_EVENTS` says how large it is (a million unless
+set), and a second one has ten times as many. In alternating runs:
+
+- `replay`: `kafold replay` as it ships, with its saves, from its plan to its handover; `two_processes` the same with
+  `--processes 2`, from before the processes are started; `row_per_event` the same of a projection with a row an event;
+- `fold_loop`: confluent-kafka `consume`, decode, fold in memory; no database. The better of batches of 500 and 5,000;
+- `per_event_upsert`: the same loop which loads a row, folds and upserts for each event, in its first seconds;
+- `copy`: psycopg's binary COPY of the purchases' rows, ready in memory, into a table like the projection's;
+- `quixstreams`, `bare_faust`: peers with state, in their first seconds.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psycopg
+from confluent_kafka import Consumer, TopicPartition
+from psycopg import sql
+
+from infra.engines import Endpoints
+from streams.domain.shop.accounts import account
+from streams.domain.shop.projections import customer_summary
+from streams.kafka.config import Kafka
+from streams.kafka.registry import TopicRegistry
+from streams.postgres.connection import connect_to_fold
+from streams.postgres.setup import define_table
+from streams.postgres.tables import table_of
+from tests.benchmarks.measuring import alternating, engines_for_benchmarks, report, say, summary
+from tests.benchmarks.projections import PARTITIONS, Bench, set_up, write
+from tests.benchmarks.replay_loop import before, purchases
+
+EVENTS = 1_000_000
+KEYS = 100_000
+FIRST_S = 10.0
+LARGE = 10
+LARGE_RUNS = 2
+
+
+def main(as_json: bool, events: int | None = None, keys: int = KEYS, runs: int = 3) -> None:
+    """Measure, and report the ratios."""
+    events = events or int(os.environ.get("BENCH_EVENTS", EVENTS))
+    with ExitStack() as stack:
+        endpoints = stack.enter_context(engines_for_benchmarks())
+        for name in ("bench", "benchlarge"):
+            set_up(Kafka(endpoints.bootstrap_servers), endpoints.dsn, before(name))
+        ids = stack.enter_context(TopicRegistry(Kafka(endpoints.bootstrap_servers)))
+        one = ReplayBench.written(endpoints, ids, "bench", events, keys)
+        figures = alternating(
+            {
+                "replay": one.replay, "fold_loop": one.fold_loop, "two_processes": lambda: one.replay(processes=2),
+                "per_event_upsert": one.per_event_upsert, "row_per_event": one.row_per_event, "copy": one.copy,
+                "quixstreams": one.quixstreams, "bare_faust": one.bare_faust,
+            },
+            runs,
+        )  # fmt: skip
+        large = ReplayBench.written(endpoints, ids, "benchlarge", LARGE * events, keys)
+        figures |= alternating({"replay_large": large.replay}, LARGE_RUNS)
+    median = {name: statistics.median(rates) for name, rates in figures.items()}
+    report(
+        {
+            "events": events,
+            "keys": keys,
+            "ratio_to_per_event_upsert": round(median["replay"] / median["per_event_upsert"], 1),
+            "ratio_to_fold_loop": round(median["replay"] / median["fold_loop"], 3),
+            "ratio_two_processes": round(median["two_processes"] / median["replay"], 2),
+            "rate_ratio_10m_to_1m": round(median["replay_large"] / median["replay"], 2),
+            "row_per_event_ratio_to_copy": round(median["row_per_event"] / median["copy"], 3),
+            "ratio_to_quixstreams": round(median["replay"] / median["quixstreams"], 2),
+            "ratio_to_bare_faust_table": round(median["replay"] / median["bare_faust"], 2),
+            "events_a_s": {name: summary(rates) for name, rates in figures.items()},
+        },
+        as_json,
+    )
+
+
+class ReplayBench(Bench):
+    """The ways to be measured, over one backlog."""
+
+    @classmethod
+    def written(cls, endpoints: Endpoints, ids: TopicRegistry, name: str, events: int, keys: int) -> "ReplayBench":
+        """Write the backlog."""
+        kafka, app = Kafka(endpoints.bootstrap_servers), before(name)
+        say(f"writing {events:,} events over {keys:,} keys")
+        return cls(endpoints, app, ids, write(kafka, app, ids, events, keys), events)
+
+    def replay(self, projection: str = customer_summary.name, processes: int = 1) -> float:
+        """Return a replay's events per second, into a fresh database."""
+        with self.fresh_database() as dsn, TemporaryDirectory() as home:
+            arguments = [self.app.name, self.kafka.bootstrap_servers, dsn, home, projection, str(processes)]
+            return self.events / float(printed("tests.benchmarks.replay_loop", arguments, "seconds:", 3600))
+
+    def row_per_event(self) -> float:
+        """Return the rows per second of a replay that makes a row of each purchase."""
+        return self.replay(purchases.name)
+
+    def per_event_upsert(self) -> float:
+        """Return the events per second of a loop that loads, folds and upserts each event by itself."""
+        table, decode = table_of(self.app.name, customer_summary), self.app.event_codec(account, self.ids).decode
+        columns = [sql.Identifier(each.name) for each in table.shape.columns]
+        load = sql.SQL("SELECT {} FROM {} WHERE {} = %s").format(sql.SQL(", ").join(columns), table.name, columns[0])
+        upsert = sql.SQL("INSERT INTO {} VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}").format(
+            table.name, sql.SQL(", ").join(sql.Placeholder() * len(columns)), columns[0],
+            sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(each) for each in columns[1:]),
+        )  # fmt: skip
+        done, began = 0, 0.0
+        with self.fresh_database() as dsn, connect_to_fold(dsn, "per event") as connection:
+            for record in self.records():
+                began = began or time.perf_counter()
+                event, meta = decode(record.value())
+                key = customer_summary.key_of(event)
+                found = connection.execute(load, [key]).fetchone()
+                row = customer_summary.new_row(key) if found is None else table.shape.from_columns(found)
+                after: Any = customer_summary.project(row, event, meta)
+                connection.execute(upsert, table.shape.to_columns(after))
+                done += 1
+                if time.perf_counter() - began > FIRST_S:
+                    break
+        return done / (time.perf_counter() - began)
+
+    def copy(self) -> float:
+        """Return the rows per second of a bare COPY of the purchases."""
+        table, decode = table_of(self.app.name, purchases), self.app.event_codec(account, self.ids).decode
+        rows: list[tuple[Any, ...]] = []
+        for record in self.records():
+            event, meta = decode(record.value())
+            if type(event) in purchases.event_types:
+                key = purchases.key_of(event)
+                made: Any = purchases.project(purchases.new_row(key), event, meta)
+                rows.append(table.shape.to_columns(made))
+        name = sql.Identifier("copied")
+        with self.fresh_database() as dsn, psycopg.connect(dsn) as connection, connection.cursor() as cursor:
+            cursor.execute(define_table(name, table.shape))
+            began = time.perf_counter()
+            with cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(name)) as copy:
+                copy.set_types([each.type for each in table.shape.columns])
+                for row in rows:
+                    copy.write_row(row)
+            connection.commit()
+            # As many events as a replay goes through for these rows.
+            return self.events / (time.perf_counter() - began)
+
+    def quixstreams(self) -> float:
+        """Return the events per second of quixstreams with state, in its first seconds."""
+        self.run += 1
+        with TemporaryDirectory() as folder:
+            arguments = [
+                f"quix{self.run}",
+                self.kafka.bootstrap_servers,
+                self.topic,
+                str(FIRST_S),
+                folder,
+                self.app.name,
+            ]
+            return float(printed("tests.benchmarks.quix_loop", arguments, "events a second:", 180))
+
+    def records(self) -> Any:
+        """Yield every record of the backlog."""
+        self.run += 1
+        consumer = Consumer(self.kafka.consumer(group_id=f"records-{self.run}", queued_min_messages=200_000))
+        consumer.assign([TopicPartition(self.topic, partition, 0) for partition in range(PARTITIONS)])
+        done = 0
+        try:
+            while done < self.events:
+                records = consumer.consume(5000, 1.0)
+                done += len(records)
+                yield from records
+        finally:
+            consumer.close()
+
+
+def printed(module: str, arguments: list[str], label: str, timeout_s: float) -> str:
+    """Run a module in a process of its own, and return what it prints after a label."""
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s)
+    if label not in done.stdout:
+        raise RuntimeError(done.stderr[-2000:])
+    return done.stdout.rpartition(label)[2].split()[0]
