@@ -1,4 +1,7 @@
-"""`python -m tests.benchmarks NAME [--json]`: each benchmark is a module here with `main(as_json: bool)`."""
+"""`python -m tests.benchmarks NAME [--json]`: each benchmark is a module here with `main(as_json: bool)`.
+
+One that has a `quick(as_json: bool)` too does the same on little data with `--quick`: in a minute, not to quote.
+"""
 
 import argparse
 import importlib
@@ -18,11 +21,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(names())}")
     parser.add_argument("--json", action="store_true", help="print a JSON object on the last line")
+    parser.add_argument("--quick", action="store_true", help="on little data, for those that can")
     arguments = parser.parse_args()
     for name in arguments.names or names():
         if name not in names():
             parser.error(f"no benchmark {name!r}; there are: {', '.join(names())}")
-        importlib.import_module(f"tests.benchmarks.{name}").main(arguments.json)
+        module = importlib.import_module(f"tests.benchmarks.{name}")
+        if arguments.quick and not hasattr(module, "quick"):
+            parser.error(f"{name} has no quick mode")
+        (module.quick if arguments.quick else module.main)(arguments.json)
 
 
 if __name__ == "__main__":

@@ -141,6 +141,8 @@ def last_offsets(kafka: Kafka, topic: str) -> dict[int, int]:
 class Bench:
     """The ways to be measured, over one backlog."""
 
+    bare_faust_s = BARE_FAUST_S
+
     def __init__(
         self, endpoints: Endpoints, app: Application, ids: TopicRegistry, ends: dict[int, int], events: int
     ) -> None:
@@ -209,7 +211,7 @@ class Bench:
         """Return the events per second of a plain Faust agent with a table, in its first seconds."""
         self.run += 1
         name = f"barefaust{self.run}"
-        arguments = [name, self.kafka.bootstrap_servers, self.topic, str(BARE_FAUST_S)]
+        arguments = [name, self.kafka.bootstrap_servers, self.topic, str(self.bare_faust_s)]
         with TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "tests.benchmarks.bare_faust_loop", *arguments, folder]
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
