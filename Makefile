@@ -54,7 +54,7 @@ $(VENV)/%.stamp: requirements/%.txt pyproject.toml | $(VENV)/python.stamp
 # The widest file is resolved first and constrains the others, so that all three agree on every version.
 UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	pyproject.toml requirements/build.in --extra embedded --extra registry
+	pyproject.toml requirements/build.in --extra embedded --extra registry --extra files
 
 lock: $(VENV)/dev.stamp  ## resolve the dependencies anew
 	$(UV_COMPILE) --upgrade --extra dev --extra bench -o requirements/bench.txt

@@ -67,7 +67,7 @@ def replay_projection(
         lock(connection, application.name, Reader(projection.name, projection.version))
         made = plan(connection, kafka, source, application, projection, restart=wishes.restart)
         began = time.monotonic()
-        with _interruptions() as interrupted:
+        with interruptions() as interrupted:
             position = _build(target, made, settings, endpoints, wishes, on_progress, interrupted)
         seconds = time.monotonic() - began
         if position is not None:
@@ -118,7 +118,7 @@ def _build(
 
 
 @contextmanager
-def _interruptions() -> Iterator[threading.Event]:
+def interruptions() -> Iterator[threading.Event]:
     """Note the first Ctrl-C or SIGTERM instead of ending at once; a second one ends."""
     noted = threading.Event()
     if threading.current_thread() is not threading.main_thread():

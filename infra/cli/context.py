@@ -37,13 +37,9 @@ class Invocation:
         """
         from streams.kernel.application import Application
 
-        module_name, colon, name = self.target.partition(":")
-        if not (module_name and colon and name):
-            raise DefinitionError(f"-A {self.target}: write it as package.module:name")
-        if "" not in sys.path:
-            sys.path.insert(0, "")  # the application of the folder that one stands in
-        found = getattr(_module(self.target, module_name), name, None)
+        found = named("-A", self.target)
         if not isinstance(found, Application):
+            module_name, _, name = self.target.partition(":")
             raise DefinitionError(f"-A {self.target}: {name} is no Application of {module_name}")
         return found
 
@@ -73,10 +69,24 @@ def invocation(ctx: typer.Context) -> Invocation:
     return found
 
 
-def _module(target: str, name: str) -> object:
+def named(option: str, target: str) -> object:
+    """Return what `package.module:name` names, None where the module has no such name. `option`: who asks.
+
+    Raises:
+        DefinitionError: the target is not of that form, or there is no such module.
+    """
+    module_name, colon, name = target.partition(":")
+    if not (module_name and colon and name):
+        raise DefinitionError(f"{option} {target}: write it as package.module:name")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # the application of the folder that one stands in
+    return getattr(_module(option, target, module_name), name, None)
+
+
+def _module(option: str, target: str, name: str) -> object:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and name.startswith(error.name):
-            raise DefinitionError(f"-A {target}: there is no module {error.name}") from None
+            raise DefinitionError(f"{option} {target}: there is no module {error.name}") from None
         raise

@@ -1,4 +1,4 @@
-"""`kafold replay`: a new version of a projection built from the log, and compared with what readers see."""
+"""`kafold replay`: a new version of a projection from the log, compared with what readers see; or a one-off."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The projection.")]
 VersionOption = Annotated[int | None, typer.Option("--version", min=1, help="Which version; left out: the newest.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="How long to wait for both versions to meet.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
+ONE_OFF = "A one-off read model, into a table or a file"
+FORMATS = ("csv", "parquet", "arrow", "duckdb")
 
 
 def replay(
     ctx: typer.Context,
-    name: Name,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The projection.")] = None,
     version: VersionOption = None,
     compare: Annotated[bool, typer.Option("--compare", help="Compare it, row by row, with what readers see.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew, whatever was built so far.")] = False,
@@ -31,12 +33,51 @@ def replay(
     rows_max: Annotated[int | None, typer.Option(min=1000, help="Rows in memory (about 1 kB each).")] = None,
     first: Annotated[int, typer.Option(min=0, help="With --compare: how many differences to show.")] = 5,
     timeout_s: Timeout = 60.0,
+    projection: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:NAME",
+            help="A projection that nobody registered, for one question.",
+            rich_help_panel=ONE_OFF,
+        ),
+    ] = None,
+    into: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCHEMA.TABLE|FILE",
+            help="Where its rows go: something that is not there yet.",
+            rich_help_panel=ONE_OFF,
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="POSITION|TIME", help="As it was then; left out: as it is now.", rich_help_panel=ONE_OFF),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--format", metavar="|".join(FORMATS), help="Write a file.", rich_help_panel=ONE_OFF)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Build the newest version of a projection from the log, beside the one that readers see.
 
     Commands and workers go on. Ctrl-C loses nothing: the same command goes on where it was.
+
+    With --projection and --into, a one-off read model: nothing is registered, and Ctrl-C leaves nothing behind.
     """
+    if projection is not None or name is None:
+        from infra.cli.one_off import one_off
+
+        taken = {
+            "NAME": name, "--version": version, "--compare": compare, "--restart": restart,
+            "--processes": processes > 1,
+        }  # fmt: skip
+        one_off(
+            ctx, projection, into, until, kind, [option for option, given in taken.items() if given], rows_max,
+            park=park, as_json=as_json,
+        )  # fmt: skip
+        return
+    if given := [option for option, value in {"--into": into, "--until": until, "--format": kind}.items() if value]:
+        raise typer.BadParameter(f"{given[0]} goes with --projection MODULE:NAME instead of NAME")
     from infra.cli.console import OUT, print_json
     from infra.cli.failures import INTERRUPTED
     from infra.cli.replay_bar import bar

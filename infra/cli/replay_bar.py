@@ -25,7 +25,7 @@ def bar(name: str) -> Iterator[Callable[[Progress], None]]:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(), TextColumn("[dim]{task.fields[place]}"),
     )  # fmt: skip
-    with Bar(*columns, console=ERR, transient=True, disable=not ERR.is_terminal) as shown:
+    with Bar(*columns, console=ERR, transient=True, disable=not ERR.is_terminal, get_time=time.monotonic) as shown:
         task = shown.add_task(name, total=None, speed="", place="")
 
         def on_progress(progress: Progress) -> None:
@@ -35,7 +35,7 @@ def bar(name: str) -> Iterator[Callable[[Progress], None]]:
             shown.update(task, completed=progress.done, total=progress.total, speed=speed, place=place[:60])
             if not ERR.is_terminal and time.monotonic() - told[0] > LINE_S:
                 told[0] = time.monotonic()
-                left = (progress.total - progress.done) / (progress.done / seconds)
+                left = (progress.total - progress.done) * seconds / max(progress.done, 1)
                 ERR.print(f"{name}: {progress.done:,} of {progress.total:,}, {speed}, {left:,.0f} s left, at {place}")
 
         yield on_progress

@@ -70,8 +70,8 @@ OnRefusal = Callable[[Place, Refusal], None]
 OnProgress = Callable[[Progress], None]
 
 
-def refuse(place: Place, refusal: Refusal) -> None:
-    """Stop at the first event that cannot be folded.
+def refuse(place: Place, refusal: Refusal, advice: str) -> None:
+    """Stop at the first event that cannot be folded. `advice`: what to do then.
 
     Raises:
         Unfoldable: always.
@@ -82,8 +82,7 @@ def refuse(place: Place, refusal: Refusal) -> None:
     met = "" if problem.by_message else f" It met the row {row!r}." if row is not None else " It met no row."
     raise Unfoldable(
         f"{place[0]}[{place[1]}] offset {problem.envelope.offset} (key {key}): "
-        f"{what}cannot be folded: {type(problem.error).__name__}: {problem.error}.{met} "
-        "Mend the code and begin anew with --restart, or go on with --park"
+        f"{what}cannot be folded: {type(problem.error).__name__}: {problem.error}.{met} {advice}"
     )
 
 
@@ -100,6 +99,7 @@ class Runner:
     limits: Limits = field(default_factory=Limits)
     on_progress: OnProgress = lambda _progress: None
     stopped: Callable[[], bool] = lambda: False
+    advice: str = "Mend the code and begin anew with --restart, or go on with --park"
 
     def __post_init__(self) -> None:
         """Begin with nothing to save."""
@@ -161,7 +161,7 @@ class Runner:
     def _refused(self, place: Place, refusal: Refusal) -> None:
         if not self.park:
             self._reached(place, refusal.problem.envelope.offset)
-            refuse(place, refusal)
+            refuse(place, refusal, self.advice)
         self._problems.append((place, refusal.problem))
 
     def _reached(self, place: Place, offset: int) -> None:

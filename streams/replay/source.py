@@ -6,7 +6,7 @@ Promises: nothing of an open or aborted transaction; nothing is committed to Kaf
 at what was committed when the partition's end was met, whichever comes first.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -60,7 +60,7 @@ class BulkSource:
             place: self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT_S) for place in places
         }
 
-    def batches(self, place: Place, start: int, end: int) -> Iterator[list[Message]]:
+    def batches(self, place: Place, start: int, end: int) -> Generator[list[Message], None, None]:
         """Yield the committed records with `start <= offset < end`.
 
         Raises:
