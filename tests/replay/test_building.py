@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from streams.kernel.application import AnyProjection, Application
+from streams.kernel.bulk import BulkFold
 from streams.postgres.checkpoints import Reader
 from streams.postgres.setup import prepare
+from streams.replay import source
 from tests.replay.apps import NAME, purchases, same, same_days, same_summary, shop_with, spending, wider
 from tests.replay.world import Rebuilding
 from tests.worker.child import TARGET
@@ -97,3 +99,24 @@ def test_a_worker_that_runs_takes_up_what_is_handed_over(rebuilding: Rebuilding,
     workers.until(rebuilding.reached(SUMMARY_V1, SUMMARY_V2))
     assert rebuilding.checksum(SUMMARY_V2) == rebuilding.checksum_expected(spending)
     assert workers.exits == []
+
+
+@pytest.mark.parametrize("name", ["customer_summary", "daily_sales"])
+def test_no_more_rows_are_in_memory_than_it_was_told_and_a_batch_touches(
+    rebuilding: Rebuilding, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(rebuilding.world, 8, 4)
+    rows_max, batch, seen = 60, 40, list[int]()
+    fold = BulkFold.fold
+
+    def watched(self: BulkFold, *arguments: Any) -> None:
+        fold(self, *arguments)
+        seen.append(len(self.rows))
+
+    monkeypatch.setattr(source, "BATCH_RECORDS", batch)
+    monkeypatch.setattr(BulkFold, "fold", watched)
+    assert rebuilding.replay(same, name, rows_max=rows_max).handed_over
+    (rows, _) = found = rebuilding.checksum(Reader(name, 2))
+    assert found == rebuilding.checksum_expected(same_summary if name == "customer_summary" else same_days)
+    assert rows > rows_max + batch  # a fold larger than memory
+    assert max(seen) <= rows_max + batch
