@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from schemas.position import Place
 from streams.kernel.bulk import BulkFold, Refusal
 from streams.kernel.folding import Problem
+from streams.processor.garbage import collected_by_hand
 from streams.replay.errors import Unfoldable
 from streams.replay.source import BulkSource
 
@@ -117,8 +118,9 @@ class Runner:
             Unfoldable: an event cannot be folded, and nothing is parked. What came before it is saved.
             Unwritable: the sink does not take a row. What came before the last save is kept.
         """
-        with ThreadPoolExecutor(1, thread_name_prefix="save") as thread:
-            self._thread = thread
+        # Rows have no cycles, and the collector would look through all of them again and again.
+        with ThreadPoolExecutor(1, thread_name_prefix="save") as thread, collected_by_hand() as garbage:
+            self._thread, self._garbage = thread, garbage
             try:
                 ended = self._passes(until)
             except Unfoldable:
@@ -142,6 +144,7 @@ class Runner:
         """Fold one partition up to an offset."""
         for records in self.source.batches(place, self.positions[place], end):
             self._batch(place, records)
+            self._garbage.maybe_collect(idle=False)
             self.on_progress(Progress(self._done, self._total, self.positions))
             if self.stopped():
                 return False
