@@ -23,20 +23,24 @@ def first_own_event(lane: Lane, folder: Path, commands: Iterable[Message], event
     offsets = _offsets(lane, folder, commands)
     begin, before = 0, -1
     for event in events:
-        offset = _offset_of(lane, offsets, event)
-        # One that is decided before commands which came before it was removed, and what is there is its repeat.
-        if offset is None:
-            begin, before = int(event.offset() or 0) + 1, -1
-        elif offset < before:
-            begin, before = int(event.offset() or 0), offset
+        asked = _asked(lane, offsets, event)
+        later = next((offset for offset in asked if offset >= before), None)
+        if later is not None:
+            before = later
+        elif asked:
+            # It is decided before commands which came before it: theirs were removed, and what is there are repeats.
+            begin, before = int(event.offset() or 0), asked[0]
         else:
-            before = offset
+            begin, before = int(event.offset() or 0) + 1, -1
     offsets.close()
     return begin
 
 
 def _offsets(lane: Lane, folder: Path, commands: Iterable[Message]) -> PartitionMemory:
-    """Return where each command id is first; kept as a partition's memory keeps outcomes, on disk."""
+    """Return where each command id is; kept as a partition's memory keeps outcomes, on disk.
+
+    An id that is there several times may have failed first, and so have been decided at any of them.
+    """
     offsets = PartitionMemory(LocalState(folder, {}), 0)
     for record in commands:
         place, offset = (str(record.topic()), int(record.partition() or 0)), int(record.offset() or 0)
@@ -45,17 +49,18 @@ def _offsets(lane: Lane, folder: Path, commands: Iterable[Message]) -> Partition
         except DecodingError:
             told = None
         command_id = told or f"{place[0]}-{place[1]}-{offset}"
-        if offsets.outcome(command_id) is None:
-            offsets.learn_outcome(command_id, 0, b"%d" % offset)
+        known = offsets.outcome(command_id)
+        offsets.learn_outcome(command_id, 0, b"%d" % offset if known is None else b"%b %d" % (known, offset))
         offsets.position[place] = offset + 1
         if offsets.is_full:
             offsets.write()
     return offsets
 
 
-def _offset_of(lane: Lane, offsets: PartitionMemory, event: Message) -> int | None:
+def _asked(lane: Lane, offsets: PartitionMemory, event: Message) -> list[int]:
+    """Return where the event's command is, in order."""
     try:
         found = offsets.outcome(lane.events.decode_metadata(event.value() or b"").command_id)
     except DecodingError:
-        return None
-    return None if found is None else int(found)
+        return []
+    return [int(each) for each in (found or b"").split()]

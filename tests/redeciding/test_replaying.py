@@ -19,7 +19,7 @@ from producers.client import Client
 from schemas.errors import InvalidPosition
 from schemas.messages import AggregateId, Event
 from schemas.metadata import CommandMetadata
-from schemas.outcomes import Rejected
+from schemas.outcomes import Accepted, CommandFailed, Rejected
 from schemas.position import Place
 from schemas.shop.accounts import AccountCommand, AccountEvent, AccountProblem, OpenAccount, RecordPurchase
 from schemas.shop.users import CreateUser
@@ -227,6 +227,26 @@ def test_where_commands_are_gone_history_begins_later(
     for place, (_, high) in marks_of(cluster, places_of(cluster, [topics.outcomes])).items():
         shorten(cluster, place, high)
     assert replayed(application, cluster, ids)[0] == []
+
+
+def test_what_failed_and_was_asked_again_after_the_beginning_does_not_move_it(
+    counters: Application, cluster: Kafka, tmp_path: Path
+) -> None:
+    with TopicRegistry(cluster) as ids, Client(counters.contracts, cluster, ids) as client:
+        with running(CommandProcessor(counters, cluster, ids, PARTITIONS, tmp_path / "0")):
+            client.ask(Add(counter_id="c0", amount=1))
+            answer = client.ask(Add(counter_id="c0", amount=UNLUCKY - 1))
+            assert isinstance(answer, Accepted)
+            with pytest.raises(CommandFailed):
+                client.ask(Add(counter_id="c0", amount=5), command_id="fails-first")
+            client.ask(Add(counter_id="c0", amount=1))
+            client.ask(Add(counter_id="c0", amount=5), command_id="fails-first")
+        [(_, partition)] = answer.position.offsets
+        place = counters.topics(counters.aggregate("counter")).commands, partition
+        shorten(cluster, place, 1)
+        found, tally = replayed(counters, cluster, ids)
+    assert (found, tally.begins) == ([], {place: 1})
+    assert (tally.decided, tally.not_kept) == (4, 1)  # the failure, whose retry's outcome counts
 
 
 def put(cluster: Kafka, place: Place, key: bytes, value: bytes) -> None:
