@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import psycopg
+
 from streams.kernel.folding import Envelope, ParkedKeys, Step, envelopes, first_versions, plan
 from streams.postgres.checkpoints import JOURNAL, Move, Reader
 from streams.postgres.connection import Connection, Cursor, connect_to_fold
 from streams.postgres.parking import parked_keys
+from streams.postgres.versions import unfolded
 from streams.worker.duty import Duty, Hand
 from streams.worker.fence import VersionsChanged, pass_fence
 from streams.worker.journaling import journal_share
@@ -43,8 +46,8 @@ class Applier:
         """
         source = self._sources[partition.topic]
         batch = envelopes(source.decode, records)
-        self._stage(source, partition)
         try:
+            self._stage(source, partition)
             apply_in_pieces(partial(self._transact, source, partition), batch)
         except VersionsChanged:
             partition.lost = True  # until `Reading.look` has seen it too, and takes the partitions anew
@@ -55,8 +58,8 @@ class Applier:
         Raises:
             Fenced: another worker owns the partition: exit.
         """
-        self._stage(self._sources[partition.topic], partition)
         try:
+            self._stage(self._sources[partition.topic], partition)
             settle(self.connection, self._sources, partition)
         except VersionsChanged:
             partition.lost = True
@@ -66,12 +69,24 @@ class Applier:
         self.connection.close()
 
     def _stage(self, source: Source, partition: Partition) -> None:
-        """Make the staging tables of a partition's readers, anew after each assignment: a table may be another one."""
+        """Make the staging tables of a partition's readers, anew after each assignment: a table may be another one.
+
+        Raises:
+            VersionsChanged: a version was dropped since the assignment, and its table with it.
+        """
         for each in source.projections:
             if each.reader in partition.next and self._staged.get(each.reader) != partition.assignment:
                 with self.connection.cursor() as cursor:
-                    each.table.stage(cursor)
+                    self._stage_one(cursor, source.application, each)
                 self._staged[each.reader] = partition.assignment
+
+    def _stage_one(self, cursor: Cursor, application: str, each: RowReader) -> None:
+        try:
+            each.table.stage(cursor)
+        except psycopg.errors.UndefinedTable:
+            if each.reader in unfolded(cursor, application):
+                raise VersionsChanged from None
+            raise
 
     def _transact(self, source: Source, partition: Partition, batch: Sequence[Envelope], refusals: Refusals) -> None:
         moves = partition.moves(batch[-1].offset + 1)
