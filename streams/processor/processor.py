@@ -20,12 +20,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from schemas.position import Place
 from schemas.registry import SchemaIds
+from streams.garbage import collected_by_hand
 from streams.kafka.config import Kafka
 from streams.kernel.application import Application
 from streams.kernel.errors import Fenced, Indefinite, TransactionAborted
 from streams.kernel.processing import DEDUPE_WINDOW_S
 from streams.processor.batch import Batch, Owned, chunks
-from streams.processor.garbage import collected_by_hand
 from streams.processor.lane import lanes
 from streams.processor.memories import Memories
 from streams.processor.recovery import Recovery

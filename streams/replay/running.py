@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from schemas.position import Place
+from streams.garbage import collected_by_hand
 from streams.kernel.bulk import BulkFold, Refusal
 from streams.kernel.folding import Problem
-from streams.processor.garbage import collected_by_hand
 from streams.replay.errors import Unfoldable
 from streams.replay.source import BulkSource
 

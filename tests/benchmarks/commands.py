@@ -15,11 +15,11 @@ from infra.engines import Endpoints
 from schemas.metadata import CommandMetadata
 from schemas.shop.accounts import OpenAccount, RecordPurchase
 from streams.domain.shop.app import shop
+from streams.garbage import collected_by_hand
 from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry, register
 from streams.kafka.topics import prepare_topics
 from streams.kernel.application import Application
-from streams.processor.garbage import collected_by_hand
 from streams.processor.processor import CommandProcessor
 from tests.benchmarks.ask_loop import ask_latencies_s, bare_transaction_latencies_s
 from tests.benchmarks.bare_loop import run_bare_loop

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from infra.engines import Endpoints
-from streams.processor.garbage import collected_by_hand
+from streams.garbage import collected_by_hand
 from streams.processor.processor import CommandProcessor
 from tests.benchmarks.commands import PARTITIONS, Backlog
 from tests.benchmarks.measuring import engines_for_benchmarks, report, say, summary

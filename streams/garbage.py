@@ -1,11 +1,11 @@
 """Garbage collection off the hot path.
 
-What the processor keeps (states, outcomes) has no cycles, but Python's collector walks all of it again and again while
-commands arrive: measured, a third of the throughput. So it is off while commands are processed, and runs when there are
-none.
+What a processor keeps (states, outcomes) and what a replay keeps (rows) has no cycles, but Python's collector walks all
+of it again and again while more of it is made: measured, a third of the throughput. So it is off while there is work,
+and runs when there is none.
 
-Promises: what one pass has seen is not walked again (`gc.freeze`), and a processor that is never idle still collects
-every minute.
+Promises: what one pass has seen is not walked again (`gc.freeze`), and whoever is never idle still collects every
+minute.
 """
 
 import gc
