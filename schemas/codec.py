@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from schemas.avro_foreign import full_name
-from schemas.decoder import field_decoder, message_decoder
+from schemas.decoder import bare_decoder, field_decoder, message_decoder
 from schemas.encoder import UNFIT, encoder, message_encoder
 from schemas.errors import EncodingError, UnreadableVersion, WrongType
 from schemas.messages import Message
@@ -93,13 +93,19 @@ class MessageCodec(Generic[M, T]):
             decode = self._make_decoder(data)
         return decode(data)
 
-    def resolve(self, data: bytes) -> tuple[type[M], Callable[[bytes], tuple[M, T]]]:
+    def resolve(self, data: bytes, *, bare: bool = False) -> tuple[type[M], Callable[[bytes], tuple[M, T | None]]]:
         """Return the type of a message, and what decodes those that begin with the same five bytes.
+
+        `bare`: for who does not look at metadata; what is decoded has None for it, or has it after all (upcasters').
 
         Raises:
             DecodingError: the first bytes are those of no message of this topic.
         """
-        today = self._written(schema_id_of(data))[2]
+        schema_id = schema_id_of(data)
+        written, way, today = self._written(schema_id)
+        if bare and not way.upcasters and not self._validate:
+            shape = _resolved(written, today, schema_id)
+            return today.model, bare_decoder(shape, METADATA_FIELD, told=self._subject(written))
         return today.model, self._decoders.get(data[:HEADER_BYTES]) or self._make_decoder(data)
 
     def validating(self) -> "MessageCodec[M, T]":

@@ -47,6 +47,22 @@ def message_decoder(
     return reader.source.compiled(_NAMES)
 
 
+def bare_decoder(shape: RecordShape, metadata: str, *, told: str = "") -> Callable[[bytes], tuple[Any, None]]:
+    """Return the function (header and body) → (message, None), which passes over the metadata instead of making it."""
+    reader = _Reader(validate=False, told=told)
+    with reader.guarded():
+        values = {name: reader.constant(value) for name, value in shape.constants.items()}
+        for name, inner in shape.fields.items():
+            if name == metadata:
+                reader.skip(inner)
+            else:
+                values[name] = reader.read(inner)
+        reader.source.line("if i != len(data): raise uneven(data, i)")
+        values.pop(metadata, None)
+        reader.source.line(f"return {reader.make(shape, values)}, None")
+    return reader.source.compiled(_NAMES)
+
+
 def field_decoder(shape: RecordShape, field: str, told: str = "") -> Callable[[bytes], Any]:
     """Return the function (header and body) → the field's value, which reads no further than it must."""
     reader = _Reader(validate=False, told=told)
@@ -143,6 +159,20 @@ class _Reader:
             if name == last:
                 break
         return values
+
+    def skip(self, shape: Shape) -> None:
+        """Go past a value: texts and bytes are neither cut out nor looked at."""
+        if isinstance(shape, RecordShape):
+            for inner in shape.fields.values():
+                self.skip(inner)
+        elif shape.schema in ("string", "bytes"):
+            self.length()
+            self.source.line("i = j")
+        elif _is_whole_number(shape):
+            self.source.line("while data[i] > 127: i += 1")
+            self.source.line("i += 1")
+        else:
+            self.read(shape)
 
     def constant(self, value: Any) -> str:
         name = self.source.bind("c", value)
@@ -254,6 +284,11 @@ class _Reader:
         self.source.line(f"set_names({made}, {self.source.bind('names', set(model.model_fields))})")
         self.source.line(f"set_extra({made}, None); set_private({made}, None)")
         return made
+
+
+def _is_whole_number(shape: Shape) -> bool:
+    kind = shape.schema.get("type") if isinstance(shape.schema, dict) else shape.schema
+    return kind in ("int", "long")
 
 
 class _Guard:

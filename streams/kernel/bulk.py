@@ -18,7 +18,8 @@ from schemas.wire import HEADER_BYTES
 from streams.kernel.folding import Envelope, ParkedKeys, Problem
 from streams.kernel.projection import Projection
 
-Decoded: TypeAlias = tuple[Event, EventMetadata]
+# No metadata where nobody looks at it.
+Decoded: TypeAlias = tuple[Event, EventMetadata | None]
 # Of a record's bytes: its type, and the function that decodes records that begin with the same five bytes.
 Resolve = Callable[[bytes], tuple[type[Event], Callable[[bytes], Decoded]]]
 # Row key, event, metadata, record; event None: the error says why there is none.
@@ -77,18 +78,22 @@ class BulkFold:
     def fold(self, steps: Sequence[BulkStep], on_refusal: Callable[[Refusal], None]) -> None:
         """Let the steps act on the rows. What cannot be taken parks its key, and is told with what waits behind it."""
         rows, changed, parked = self.rows, self._changed, self.parked
-        change, add = changed.add, self._added.add
+        change, add, find = changed.add, self._added.add, rows.get
         new_row, project, row_type = self._projection.new_row, self._projection.project, self._projection.row
+        waiting = bool(parked)
         for key, event, meta, record, error in steps:
-            if (error is not None or parked) and self._waits(key, record, error, on_refusal):
-                continue
-            before = rows.get(key)
+            if error is not None or waiting:
+                waiting = True
+                if self._waits(key, record, error, on_refusal):
+                    continue
+            before = find(key)
             try:
                 after = project(new_row(key) if before is None else before, event, meta)  # type: ignore[arg-type]
                 if type(after) is not row_type and after is not None:
                     raise TypeError(f"project returned a {type(after).__name__}, not a {row_type.__name__} or None")  # noqa: TRY301
             except Exception as raised:  # noqa: BLE001  (whatever the application's function raises parks the key)
                 parked.rows.add(key)
+                waiting = True
                 on_refusal(Refusal(Problem(key, False, _envelope(record, event, meta), raised), before))
                 continue
             if after is not before:

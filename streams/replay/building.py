@@ -18,6 +18,7 @@ from schemas.registry import SchemaIds
 from streams.kafka.config import Kafka
 from streams.kernel.application import AnyProjection, Application
 from streams.kernel.bulk import BulkFold, Resolve
+from streams.kernel.ignoring import ignores_metadata
 from streams.postgres.connection import Connection, connect, connect_to_fold
 from streams.postgres.parking import code_of, parked_keys
 from streams.postgres.tables import Table
@@ -34,10 +35,12 @@ SELECT topic, partition, next FROM kafold.checkpoints WHERE application = %s AND
 Stopped = Callable[[], bool]
 
 
-def resolvers(application: Application, projection: AnyProjection, ids: SchemaIds) -> Mapping[str, Resolve]:
-    """Return by topic what tells a record's type and decodes it."""
+def resolvers(
+    application: Application, projection: AnyProjection, ids: SchemaIds, *, bare: bool = False
+) -> Mapping[str, Resolve]:
+    """Return by topic what tells a record's type and decodes it. `bare`: without metadata, where that is quicker."""
     return {
-        application.topics(aggregate).events: application.event_codec(aggregate, ids).resolve
+        application.topics(aggregate).events: partial(application.event_codec(aggregate, ids).resolve, bare=bare)
         for aggregate in projection.of
     }
 
@@ -59,7 +62,8 @@ def build(
         saving = opened.enter_context(connect_to_fold(dsn, "replay saves"))
         lock_saves(saving, plan.application.name, plan.reader)
         source = opened.enter_context(BulkSource(kafka, f"replay-{plan.reader.name}-{part}"))
-        fold = BulkFold(plan.projection, resolvers(plan.application, plan.projection, ids))
+        bare = ignores_metadata(plan.projection.project)
+        fold = BulkFold(plan.projection, resolvers(plan.application, plan.projection, ids, bare=bare))
         fold.parked = parked_keys(loading.cursor(), plan.application.name, plan.reader, plan.table.shape)
         complete = not plan.resumed or _load_all(loading, plan.table, fold.rows, limits.rows_max)
         sink = TableSink(

@@ -166,6 +166,7 @@ def _first_ms(source: BulkSource, place: Place, end: int, resolve: Resolve) -> i
         return None
     try:
         data = records[0].value()
-        return int(resolve(data)[1](data)[1].time_ms)
+        meta = resolve(data)[1](data)[1]
+        return int(records[0].timestamp()[1]) if meta is None else meta.time_ms
     except Exception:  # noqa: BLE001  (bytes that are no event: Kafka knows when they were written)
         return int(records[0].timestamp()[1])

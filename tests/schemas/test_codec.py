@@ -251,3 +251,25 @@ def test_a_schema_that_today_cannot_read_says_why() -> None:
         UnreadableVersion, match=r"shop\.Order of schema id 1: thing_id: the type changed from int to str"
     ):
         command_codec("c", "shop", [Order], ids).decode(header + b"\x02")
+
+
+def test_without_its_metadata_a_message_is_the_same_and_cut_bytes_are_refused() -> None:
+    ids, meta = MemoryIds(), EventMetadata("é" * 100, "c", "", "x", 2**40, -(2**62))
+    codec = event_codec("shop.account.events", "shop.account", [PurchaseRecorded], ids)
+    event = PurchaseRecorded(account_id="a", purchase_id="p", day=date(1997, 1, 1), quantity=1, amount_cents=200)
+    data = codec.encode(event, meta)
+    kind, decode = codec.resolve(data, bare=True)
+    assert kind is PurchaseRecorded
+    assert decode(data) == (event, None)
+    for end in range(HEADER_BYTES, len(data)):
+        with pytest.raises(TruncatedMessage):
+            decode(data[:end])
+    with pytest.raises(TrailingBytes):
+        decode(data + b"\0")
+
+
+def test_commands_are_never_read_without_their_rules() -> None:
+    codec = command_codec("shop.thing.commands", "shop.thing", [Order], MemoryIds())
+    data = codec.encode(Order.model_construct(thing_id="", parts=(), spare=None), CommandMetadata())
+    with pytest.raises(InvalidValue):
+        codec.resolve(data, bare=True)[1](data)
