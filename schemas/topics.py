@@ -39,6 +39,11 @@ def dead_letters_topic(application: str) -> str:
     return f"{application}.dead-letters"
 
 
+def restoring_topic(application: str) -> str:
+    """Return the topic that is there while the application's topics are being restored. Nothing is written to it."""
+    return f"{application}.restoring"
+
+
 def subject_of(topic: str, record: str) -> str:
     """Return the subject of a record (by its full name) on a topic."""
     return f"{topic}-{record}"

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from infra.cli import (
+    backup,
     cutover,
     dead_letters,
     decisions,
@@ -51,6 +52,8 @@ app.command()(send.send)
 app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(replay.replay)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.add_typer(schemas.app, name="schemas")
 app.add_typer(events.app, name="events")
 app.add_typer(decisions.app, name="decisions")

@@ -1,4 +1,4 @@
-"""Scanning: reading partitions from their beginnings up to given offsets, for whoever has to look at every record.
+"""Scanning: reading partitions, from their beginnings or later, up to given offsets, record by record.
 
 Promises: every committed record before the ends is yielded, once, partition after partition in offset order; nothing is
 committed, so that no consumer of the application's own is disturbed.
@@ -19,11 +19,15 @@ TIMEOUT_S = 30.0
 
 
 def scan(
-    kafka: Kafka, ends: Mapping[Place, int], on_progress: OnProgress = lambda _done, _total: None
+    kafka: Kafka,
+    ends: Mapping[Place, int],
+    on_progress: OnProgress = lambda _done, _total: None,
+    begins: Mapping[Place, int] | None = None,
 ) -> Generator[Message]:
     """Yield the committed records before the ends, in the order of `ends`.
 
-    `on_progress` is told how many offsets of how many are done, every few thousand of them.
+    `on_progress` is told how many offsets of how many are done, every few thousand of them. `begins`: the offsets to
+    begin at; 0 where nothing is said.
 
     Raises:
         KafkaException: the cluster does not answer, or refuses.
@@ -33,8 +37,9 @@ def scan(
     configuration = kafka.consumer(group_id="kafold-scan", enable_partition_eof=True, fetch_wait_max_ms=10)
     with closing(Consumer(configuration)) as consumer:
         for place, end in ends.items():
-            if end > 0:
-                consumer.assign([TopicPartition(*place, 0)])
+            begin = (begins or {}).get(place, 0)
+            if end > begin:
+                consumer.assign([TopicPartition(*place, begin)])
                 for batch in _batches(consumer, end):
                     yield from batch
                     on_progress(before + batch[-1].offset() + 1, total)

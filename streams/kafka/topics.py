@@ -5,14 +5,14 @@ every start (the **retention guard**), and partition counts never change after c
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from schemas.registry import SCHEMAS_TOPIC
-from schemas.topics import topic_id_text
+from schemas.topics import restoring_topic, topic_id_text
 from streams.kafka.config import Kafka
 from streams.kernel.application import Application
 from streams.kernel.errors import TopicProblem
@@ -42,18 +42,13 @@ def prepare_topics(
     Raises:
         TopicProblem: an existing topic could lose events, or has another partition count.
     """
-    admin = AdminClient(kafka.admin())
+    existing = existing_topics(kafka)
+    _check_restored(application, existing)
     declared = declared_topics(application, dedupe_window_s)
-    existing = admin.list_topics(timeout=TIMEOUT_S).topics
-    missing = [
-        NewTopic(name, partitions, replication_factor, config=dict(settings))
-        for name, settings in declared.items()
-        if name not in existing
-    ]
+    missing = {name: settings for name, settings in declared.items() if name not in existing}
+    create_topics(kafka, missing, partitions, replication_factor)
     if SCHEMAS_TOPIC not in existing:
-        missing.append(NewTopic(SCHEMAS_TOPIC, 1, replication_factor, config={"cleanup.policy": "compact"}))
-    _create(admin, missing)
-    _wait_for_leaders(admin, missing)
+        create_topics(kafka, {SCHEMAS_TOPIC: {"cleanup.policy": "compact"}}, 1, replication_factor)
     check_topics(kafka, application, partitions, dedupe_window_s)
 
 
@@ -66,6 +61,7 @@ def check_topics(kafka: Kafka, application: Application, partitions: int, dedupe
     admin = AdminClient(kafka.admin())
     declared = declared_topics(application, dedupe_window_s)
     existing = admin.list_topics(timeout=TIMEOUT_S).topics
+    _check_restored(application, existing)
     for name in declared:
         if name not in existing:
             raise TopicProblem(f"topic {name} is missing: start `kafold up` once to make it")
@@ -101,9 +97,54 @@ def topic_ids(kafka: Kafka, names: Iterable[str]) -> dict[str, str]:
     return {name: topic_id_text(future.result().topic_id) for name, future in futures.items()}
 
 
-def _create(admin: AdminClient, topics: list[NewTopic]) -> None:
+def existing_topics(kafka: Kafka) -> frozenset[str]:
+    """Return the names of all topics that the cluster has."""
+    return frozenset(AdminClient(kafka.admin()).list_topics(timeout=TIMEOUT_S).topics)
+
+
+def create_topics(
+    kafka: Kafka, topics: Mapping[str, Mapping[str, str]], partitions: int, replication_factor: int
+) -> None:
+    """Make topics with their settings, and wait until they answer. One that is there already is left as it is.
+
+    Raises:
+        TopicProblem: one cannot be made, or does not answer.
+    """
     if not topics:
         return
+    admin = AdminClient(kafka.admin())
+    made = [NewTopic(name, partitions, replication_factor, config=dict(each)) for name, each in topics.items()]
+    _create(admin, made)
+    _wait_for_leaders(admin, made)
+
+
+def delete_topics(kafka: Kafka, names: Iterable[str]) -> None:
+    """Delete topics, and wait until they are gone.
+
+    Raises:
+        TopicProblem: one is still there after 30 s.
+    """
+    gone = list(names)
+    if not gone:
+        return
+    admin = AdminClient(kafka.admin())
+    for future in admin.delete_topics(gone, operation_timeout=TIMEOUT_S).values():
+        future.result(TIMEOUT_S)
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while left := existing_topics(kafka).intersection(gone):
+        if time.monotonic() > deadline_s:
+            raise TopicProblem(f"topic {min(left)} was deleted, and is still there after {TIMEOUT_S:g} s")
+        time.sleep(PAUSE_S)
+
+
+def _check_restored(application: Application, existing: Container[str]) -> None:
+    if restoring_topic(application.name) in existing:
+        raise TopicProblem(
+            f"the topics of {application.name} are not wholly restored: run `kafold restore` again, it starts over"
+        )
+
+
+def _create(admin: AdminClient, topics: list[NewTopic]) -> None:
     for name, future in admin.create_topics(topics, operation_timeout=TIMEOUT_S).items():
         try:
             future.result()
