@@ -47,6 +47,7 @@ def restore(ctx: typer.Context, folder: Folder, as_json: AsJson = False) -> None
     """Restore a backup into an empty cluster, and compare every record. Start nothing on it before that is done.
 
     Checkpoints and rows are not in a backup: `kafold up` rebuilds them from the log.
+    Processes that were under way are not either: a process manager begins at the log's end.
     """
     from infra.backing_up import restore as restore_backup
     from infra.cli.console import note
