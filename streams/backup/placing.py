@@ -23,6 +23,7 @@ from streams.kafka.config import Kafka
 TIMEOUT_S = 60.0
 PAUSE_S = 0.002
 FILLER = b"kafold: fills a gap"
+FILLERS = 10_000  # at a time
 
 
 def producer_of(kafka: Kafka) -> Producer:
@@ -85,14 +86,17 @@ class Placer:
             return
         run, self._run = self._run, []
         if offsets == 1:
-            self._in_transaction(run, commit=True)
+            self._write(self._producer, run[:-1])  # a transaction of many records might take too long for Kafka
+            self._in_transaction(run[-1:], commit=True)
             return
         self._write(self._producer, run)
         self._in_transaction([Stored(0, 0, None, FILLER)] * (offsets - 1), commit=False)
 
     def _lead_in(self, offsets: int) -> None:
         """Fill the offsets before the first record, and delete the fillers."""
-        self._write(self._producer, [Stored(number, 0, None, FILLER) for number in range(offsets)])
+        for first in range(0, offsets, FILLERS):
+            fillers = range(first, min(first + FILLERS, offsets))
+            self._write(self._producer, [Stored(number, 0, None, FILLER) for number in fillers])
         admin = AdminClient(self._kafka.admin())  # kept: its futures die with it
         for future in admin.delete_records([TopicPartition(*self._place, offsets)]).values():
             future.result(TIMEOUT_S)

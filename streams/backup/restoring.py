@@ -11,7 +11,7 @@ and local state are rebuilt from the log, under the new topics' UUIDs.
 Promises: nothing is touched unless the cluster and the database are empty of the application; done means compared.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
@@ -26,7 +26,7 @@ from streams.backup.placing import Placer, producer_of
 from streams.backup.records import placed
 from streams.kafka.config import Kafka
 from streams.kafka.ends import marks_of
-from streams.kafka.topics import FOR_EVER, KEEP, create_topics, delete_topics, existing_topics
+from streams.kafka.topics import FOR_EVER, KEEP, create_topics, declared_topics, delete_topics, existing_topics
 from streams.kernel.application import Application
 from streams.processor.processor import group_of
 
@@ -58,7 +58,7 @@ def restore(
             f"{folder.path} is a backup of {manifest.application}, not of {application.name}: say which with -A"
         )
     marker = restoring_topic(application.name)
-    _make_room(kafka, manifest, marker, replication_factor)
+    _make_room(kafka, manifest, marker, replication_factor, declared_topics(application, dedupe_window_s))
     _create(kafka, manifest, replication_factor)
     count = _Counting(2 * manifest.records, on_progress)
     producer = producer_of(kafka)
@@ -85,9 +85,12 @@ class _Counting:
         self._on_progress(self._done, self._total)
 
 
-def _make_room(kafka: Kafka, manifest: Manifest, marker: str, replication_factor: int) -> None:
+def _make_room(kafka: Kafka, manifest: Manifest, marker: str, replication_factor: int, declared: Iterable[str]) -> None:
     """Delete what an unfinished restore has left; refuse what anybody else has."""
     existing = existing_topics(kafka)
+    # Of those that no backup has, as of one that was made before an aggregate was there.
+    for name in sorted(existing.intersection(declared).difference(each.name for each in manifest.topics)):
+        raise NotEmpty(f"the cluster has a topic {name} already: nothing was restored. Take an empty cluster")
     there = [each for each in manifest.topics if each.name in existing]
     begun = marker in existing
     for topic in there:
