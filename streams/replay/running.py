@@ -4,7 +4,7 @@ It reads in **passes**: each goes through its partitions up to where they ended 
 was short, and what was written meanwhile is a moment's work for whoever goes on from there.
 
 Promises: what the sink was given last is one position with its rows, whenever the runner is stopped or killed; the sink
-is served at least every `SAVE_S`, and with every thirty-second part of the work; what a kill repeats is at most two
+is served at least every `SAVE_S`, and with every twenty-fourth part of the work; what a kill repeats is at most two
 such parts (one that is being saved, one that was folded meanwhile) and a batch; no more rows stay in memory than it was
 told and one batch touches, and what has to go is saved first.
 """
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, NamedTuple, Protocol
 
 from schemas.position import Place
@@ -23,7 +24,7 @@ from streams.replay.errors import Unfoldable
 from streams.replay.source import BulkSource
 
 SAVE_S = 3.0
-SAVES = 32
+SAVES = 24
 SHORT_PASS_RECORDS = 5_000
 ROWS_MAX = 2_000_000  # a row takes about 1 kB
 
@@ -134,15 +135,16 @@ class Runner:
             ends = until or {place: end for place, (_, end) in self.source.bounds(self.positions).items()}
             length = sum(max(0, end - self.positions[place]) for place, end in ends.items())
             self._total = self._done + length
-            for place, end in ends.items():
-                if not self._through(place, end):
+            work = [(place, self.positions[place], end) for place, end in ends.items() if self.positions[place] < end]
+            for (place, _, end), following in zip_longest(work, work[1:]):
+                if not self._through(place, end, following):
                     return False
             if until is not None or length <= SHORT_PASS_RECORDS:
                 return True
 
-    def _through(self, place: Place, end: int) -> bool:
-        """Fold one partition up to an offset."""
-        for records in self.source.batches(place, self.positions[place], end):
+    def _through(self, place: Place, end: int, following: tuple[Place, int, int] | None) -> bool:
+        """Fold one partition up to an offset, while the beginning of the `following` one is fetched."""
+        for records in self.source.batches(place, self.positions[place], end, following and following[:2]):
             self._batch(place, records)
             self._garbage.maybe_collect(idle=False)
             self.on_progress(Progress(self._done, self._total, self.positions))

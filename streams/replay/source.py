@@ -1,6 +1,7 @@
 """A bulk source: the committed records of partitions, in large batches, from one offset to another.
 
-Partitions are read one after the other, so that each batch is of one partition and in order.
+Partitions are read one after the other, so that each batch is of one partition and in order. The beginning of the one
+that is expected next is fetched meanwhile, by a second consumer.
 
 Promises: nothing of an open or aborted transaction; nothing is committed to Kafka; reading ends at the given offset, or
 at what was committed when the partition's end was met, whichever comes first.
@@ -19,7 +20,7 @@ BATCH_RECORDS = 10_000
 WAIT_S = 0.05
 TIMEOUT_S = 30.0
 PREFETCHED_RECORDS = 200_000
-PREFETCHED_KB = 128 * 1024
+PREFETCHED_KB = 64 * 1024  # a consumer, of which there are two at most
 
 
 class BulkSource:
@@ -27,17 +28,18 @@ class BulkSource:
 
     def __init__(self, kafka: Kafka, name: str) -> None:
         """`name` tells the consumer from others in Kafka's logs; there is no group."""
-        self._consumer = Consumer(
-            kafka.consumer(
-                group_id=f"kafold-{name}",
-                enable_partition_eof=True,
-                queued_min_messages=PREFETCHED_RECORDS,
-                queued_max_messages_kbytes=PREFETCHED_KB,
-                fetch_max_bytes=16 * 1024 * 1024,
-                max_partition_fetch_bytes=8 * 1024 * 1024,
-                fetch_wait_max_ms=50,
-            )
+        self._settings = kafka.consumer(
+            group_id=f"kafold-{name}",
+            enable_partition_eof=True,
+            queued_min_messages=PREFETCHED_RECORDS,
+            queued_max_messages_kbytes=PREFETCHED_KB,
+            fetch_max_bytes=16 * 1024 * 1024,
+            max_partition_fetch_bytes=8 * 1024 * 1024,
+            fetch_wait_max_ms=50,
         )
+        self._consumer = Consumer(self._settings)
+        self._ahead: Consumer | None = None
+        self._expected: tuple[Place, int] | None = None
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -46,8 +48,10 @@ class BulkSource:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of the consumer."""
+        """Let go of the consumers."""
         self._consumer.close()
+        if self._ahead is not None:
+            self._ahead.close()
 
     def places(self, topics: Iterable[str]) -> list[Place]:
         """Return the topics' partitions, in order."""
@@ -60,23 +64,37 @@ class BulkSource:
             place: self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT_S) for place in places
         }
 
-    def batches(self, place: Place, start: int, end: int) -> Generator[list[Message], None, None]:
-        """Yield the committed records with `start <= offset < end`.
+    def batches(
+        self, place: Place, start: int, end: int, then: tuple[Place, int] | None = None
+    ) -> Generator[list[Message], None, None]:
+        """Yield the committed records with `start <= offset < end`. `then`: what is asked for next, and from where.
 
         Raises:
             KafkaException: the cluster cannot be read.
         """
         if start >= end:
             return
-        self._consumer.assign([TopicPartition(*place, start)])
+        consumer = self._taking(place, start, then)
         try:
-            yield from self._until(end)
+            yield from self._until(consumer, end)
         finally:
-            self._consumer.unassign()
+            consumer.unassign()
 
-    def _until(self, end: int) -> Iterator[list[Message]]:
+    def _taking(self, place: Place, start: int, then: tuple[Place, int] | None) -> Consumer:
+        """Return a consumer that reads there, the one that fetches from there already if there is; fetch ahead."""
+        if self._ahead is not None and self._expected == (place, start):
+            self._consumer, self._ahead = self._ahead, self._consumer
+        else:
+            self._consumer.assign([TopicPartition(*place, start)])
+        if then is not None:
+            self._ahead = self._ahead or Consumer(self._settings)
+            self._ahead.assign([TopicPartition(*then[0], then[1])])
+        self._expected = then
+        return self._consumer
+
+    def _until(self, consumer: Consumer, end: int) -> Iterator[list[Message]]:
         while True:
-            records = self._consumer.consume(BATCH_RECORDS, WAIT_S) or self._waited()
+            records = consumer.consume(BATCH_RECORDS, WAIT_S) or _waited(consumer)
             ended = _take_off_the_end(records)
             if records and records[-1].offset() >= end - 1:
                 ended, records = True, [each for each in records if each.offset() < end]
@@ -85,11 +103,12 @@ class BulkSource:
             if ended:
                 return
 
-    def _waited(self) -> list[Message]:
-        record = self._consumer.poll(TIMEOUT_S)
-        if record is None:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"no records for {TIMEOUT_S:g} s"))
-        return [record]
+
+def _waited(consumer: Consumer) -> list[Message]:
+    record = consumer.poll(TIMEOUT_S)
+    if record is None:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"no records for {TIMEOUT_S:g} s"))
+    return [record]
 
 
 def _take_off_the_end(records: list[Message]) -> bool:
