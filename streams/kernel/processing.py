@@ -29,7 +29,7 @@ from streams.kernel.partitioner import partition_of
 DEDUPE_WINDOW_S = 7 * 24 * 3600
 
 # A NamedTuple's own `__new__` is a function in Python, which takes two to three times as long (0.15 µs more a tuple).
-_new_tuple = tuple.__new__
+new_tuple = tuple.__new__
 
 # In Python 3.11 a look-up on an Enum class costs 0.3 µs, and there are several for each command.
 ACCEPTED, REJECTED, CONFLICT, FAILED = Status.ACCEPTED, Status.REJECTED, Status.CONFLICT, Status.FAILED
@@ -55,8 +55,7 @@ class Memory(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class Decision:
+class Decision(NamedTuple):
     """One command's outcome with its encoded events; the outcome's offsets are filled in as these are delivered."""
 
     key: bytes
@@ -111,11 +110,13 @@ class Processing:
         Raises:
             WrongKey: the aggregate is new and does not live on this partition.
         """
-        answered = work.answered(command_id)
+        # `work.answered` and `work.of`, written out: this runs for each command.
+        memory = work.memory
+        answered = work.decisions.get(command_id) or memory.outcome(command_id)
         if answered is not None:
             return answered
         aggregate_id = command.aggregate_id
-        known = work.of(aggregate_id) or self._new(aggregate_id, work.partition)
+        known = work.known.get(aggregate_id) or memory.known(aggregate_id) or self._new(aggregate_id, work.partition)
         decision = self._decide(known, command, aggregate_id, metadata, command_id, now_ms, work)
         if decision.outcome.status is not FAILED:
             work.decisions[command_id] = decision
@@ -149,7 +150,10 @@ class Processing:
         now_ms: int,
         work: Work,
     ) -> Decision:
-        status, version, events = FAILED, known.version, list[bytes]()
+        status, version = FAILED, known.version
+        # Not `list[bytes]()`, which takes 0.3 µs.
+        events: list[bytes] = []
+        offsets: list[int] = []
         result = problem = reason = None
         expected = metadata.expected_version
         correlation_id = metadata.correlation_id or command_id
@@ -173,14 +177,14 @@ class Processing:
                     events = self._encode(decided, version, aggregate_id, command_id, *about)
                     status, version = ACCEPTED, version + len(events)
                     if events:
-                        work.known[aggregate_id] = Known(state, version)
+                        work.known[aggregate_id] = new_tuple(Known, (state, version, None))
             except Exception as error:  # noqa: BLE001 - the application's code: what it raises fails this one command
                 reason, result = f"{type(error).__name__}: {error}", None
         name = type(command).__name__
         told = (
-            command_id, name, status, version, expected, list[int](), result, problem, reason, correlation_id, now_ms
+            command_id, name, status, version, expected, offsets, result, problem, reason, correlation_id, now_ms
         )  # fmt: skip
-        return Decision(aggregate_id.encode(), _new_tuple(Outcome, told), events)
+        return new_tuple(Decision, (aggregate_id.encode(), new_tuple(Outcome, told), events))
 
     def _result(self, command: Any, state: Any, events: Sequence[Any]) -> str:
         kind = self._result_types.get(type(command))
@@ -203,5 +207,5 @@ class Processing:
                 raise ValueError(f"{type(event).__name__} is of {event.aggregate_id}, not of {aggregate_id}")
             own_id = event_id(command_id, number)
             about = own_id, command_id, correlation_id, causation_id, version + number, now_ms
-            encoded.append(encode(event, _new_tuple(EventMetadata, about)))
+            encoded.append(encode(event, new_tuple(EventMetadata, about)))
         return encoded

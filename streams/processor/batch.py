@@ -19,7 +19,7 @@ from schemas.asking import AskOutcome
 from schemas.dead_letters import DeadLetter
 from schemas.position import Place
 from streams.kernel.errors import WrongKey
-from streams.kernel.processing import FAILED, Decision, Work
+from streams.kernel.processing import FAILED, Decision, Work, new_tuple
 from streams.processor.lane import Lane, Unreadable, dead_letter
 from streams.processor.local_state import Remembered
 from streams.processor.memory import PartitionMemory
@@ -162,17 +162,19 @@ class Batch:
         if isinstance(asked, Unreadable):
             self._refuse(part, record, asked)
             return
-        if isinstance(asked.command, AskOutcome):
-            answer = lane.processing.recall(part.work, asked.command, asked.command_id, self._now_ms)
+        command, metadata, command_id = asked
+        if isinstance(command, AskOutcome):
+            answer = lane.processing.recall(part.work, command, command_id, self._now_ms)
             part.answers.append((record.key(), answer))
             return
-        if (parent := traceparent(record.headers())) is not None:
-            about = {"kafold.command": type(asked.command).__name__, "kafold.command_id": asked.command_id}
-            part.spans[asked.command_id] = DecideSpan(parent, spans_on(), about)
+        headers = record.headers()
+        if headers and (parent := traceparent(headers)) is not None:
+            about = {"kafold.command": type(command).__name__, "kafold.command_id": command_id}
+            part.spans[command_id] = DecideSpan(parent, spans_on(), about)
         try:
-            answer = lane.processing.process(part.work, asked.command, asked.metadata, asked.command_id, self._now_ms)
+            answer = lane.processing.process(part.work, command, metadata, command_id, self._now_ms)
         except WrongKey as error:
-            self._refuse(part, record, Unreadable(dead_letter(record, error), asked.metadata.command_id))
+            self._refuse(part, record, Unreadable(dead_letter(record, error), metadata.command_id))
             return
         part.answers.append((record.key(), answer))
         if isinstance(answer, Decision) and answer.outcome.status is FAILED:
@@ -214,15 +216,17 @@ class Batch:
             part.outcomes = transactions.produce(topic, partition, [record], _carried(part.span_of(answer)))
 
     def _outcome_records(self, part: Part, begin: int, end: int) -> list[Record]:
-        encode, records = part.owned.lane.outcomes.encode, list[Record]()
+        encode, final = part.owned.lane.outcomes.encode, part.final
+        records: list[Record] = []
         for key, answer in part.answers[begin:end]:
             if isinstance(answer, bytes):
                 records.append((key, answer))
                 continue
-            encoded = encode(answer.outcome)
+            outcome = answer.outcome
+            encoded = encode(outcome)
             records.append((key, encoded))
-            if answer.outcome.status is not FAILED:
-                part.final[answer.outcome.command_id] = Remembered(self._now_ms, encoded)
+            if outcome.status is not FAILED:
+                final[outcome.command_id] = new_tuple(Remembered, (self._now_ms, encoded))
         return records
 
 

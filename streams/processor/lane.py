@@ -22,7 +22,7 @@ from schemas.topics import AggregateTopics
 from streams.kernel.application import AnyAggregate, Application
 from streams.kernel.errors import WrongKey
 from streams.kernel.fingerprint import fingerprint
-from streams.kernel.processing import Processing
+from streams.kernel.processing import Processing, new_tuple
 
 
 class Asked(NamedTuple):
@@ -61,7 +61,7 @@ class Lane:
         except DecodingError as error:
             return Unreadable(dead_letter(record, error), self._command_id(record))
         command_id = metadata.command_id or f"{record.topic()}-{record.partition()}-{record.offset()}"
-        return Asked(command, metadata, command_id)
+        return new_tuple(Asked, (command, metadata, command_id))
 
     def _command_id(self, record: Message) -> str | None:
         """Return the id that the sender of an unreadable command gave it, if that much can be read."""

@@ -74,7 +74,10 @@ class PartitionMemory:
     def outcome(self, command_id: str) -> bytes | None:
         """Return the encoded final outcome of a command; None: never decided, failed, or longer ago than the window."""
         found = self._new_outcomes.get(command_id) or self._outcomes.get(command_id) or self._local.outcome(command_id)
-        return None if found is None or found.time_ms < self._expired_ms else found.encoded
+        if found is None:
+            return None
+        time_ms, encoded = found
+        return None if time_ms < self._expired_ms else encoded
 
     def learn(self, aggregate_id: str, known: Known) -> None:
         """Take over what an event in the log says."""
