@@ -110,13 +110,11 @@ class Processing:
         Raises:
             WrongKey: the aggregate is new and does not live on this partition.
         """
-        # `work.answered` and `work.of`, written out: this runs for each command.
-        memory = work.memory
-        answered = work.decisions.get(command_id) or memory.outcome(command_id)
+        answered = work.answered(command_id)
         if answered is not None:
             return answered
         aggregate_id = command.aggregate_id
-        known = work.known.get(aggregate_id) or memory.known(aggregate_id) or self._new(aggregate_id, work.partition)
+        known = work.of(aggregate_id) or self._new(aggregate_id, work.partition)
         decision = self._decide(known, command, aggregate_id, metadata, command_id, now_ms, work)
         if decision.outcome.status is not FAILED:
             work.decisions[command_id] = decision
