@@ -236,7 +236,11 @@ class _Reader:
 
     def long(self) -> str:
         self.source.line("n = data[i]; i += 1")
-        self.source.line("if n > 127: n, i = long_tail(data, i, n)")
+        with self.source.block("if n > 127:"):
+            # Two bytes in line: most numbers that have more than one have no more, and a call costs 0.15 µs.
+            self.source.line("m = data[i]")
+            self.source.line("if m < 128: n = n & 127 | m << 7; i += 1")
+            self.source.line("else: n, i = long_tail(data, i, n)")
         return self.named("(n >> 1) ^ -(n & 1)")
 
     def union(self, shape: UnionShape) -> str:

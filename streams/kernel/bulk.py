@@ -9,6 +9,7 @@ before it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 from schemas.errors import DecodingError
@@ -39,8 +40,8 @@ class BulkFold:
     def __init__(self, projection: Projection[Any, Any], resolve: Mapping[str, Resolve]) -> None:
         """`resolve`: by topic."""
         self.rows: dict[Any, Any] = {}
-        self._changed: set[Any] = set()
         self._added: set[Any] = set()
+        self._changed: set[Any] = set()  # what was added only once is not among them
         self.parked = ParkedKeys()
         self._projection = projection
         self._resolve = resolve
@@ -101,12 +102,13 @@ class BulkFold:
                 # What was deleted since the last save is still there for whoever saves.
                 if before is None and key not in changed:
                     add(key)
-                change(key)
+                else:
+                    change(key)
 
     def take_changed(self) -> tuple[dict[Any, Any], set[Any]]:
         """Return the changed rows by key, None where one was deleted, and which of the keys are new; begin anew."""
         rows, added = self.rows, self._added
-        taken = {key: rows[key] for key in self._changed}
+        taken = {key: rows[key] for key in chain(added, self._changed)}
         self._changed, self._added = set(), set()
         return taken, added
 

@@ -21,7 +21,7 @@ from schemas.messages import Command, Event
 from schemas.metadata import EventMetadata
 from schemas.outcomes import Accepted, Outcome, Rejected
 from streams.kernel.aggregate import Aggregate, flatten
-from streams.kernel.projection import Row, blank, check_name, check_row, new_row
+from streams.kernel.projection import Row, check_name, check_row, row_maker
 
 StateT = TypeVar("StateT", bound=Row)
 Cmd = TypeVar("Cmd", bound=Command[Any, Any])
@@ -55,7 +55,7 @@ class ProcessManager(Generic[StateT, Fact]):
     event_types: frozenset[type[Event]] = field(init=False)
     awaited_types: frozenset[type[Command[Any, Any]]] = field(init=False)
     command_types: frozenset[type[Command[Any, Any]]] = field(init=False)
-    _blank: dict[str, Any] | None = field(init=False, repr=False, compare=False)
+    _make: Callable[[Any], StateT] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Read facts and commands off `react`, and check them with the state and the sources."""
@@ -70,7 +70,7 @@ class ProcessManager(Generic[StateT, Fact]):
         object.__setattr__(self, "event_types", events)
         object.__setattr__(self, "awaited_types", awaited)
         object.__setattr__(self, "command_types", commands)
-        object.__setattr__(self, "_blank", blank(self.state))
+        object.__setattr__(self, "_make", row_maker(self.state))
 
     @property
     def row(self) -> type[StateT]:
@@ -88,7 +88,7 @@ class ProcessManager(Generic[StateT, Fact]):
 
     def new_row(self, key: Any) -> StateT:
         """Return the state of a process before its first fact."""
-        return new_row(self.state, key, self._blank)
+        return self._make(key)
 
     def command_id(self, fact_id: str, number: int) -> str:
         """Return the id of the n-th command (from 1) that follows from a fact, of one length after any chain."""

@@ -59,7 +59,7 @@ class Projection(Generic[RowT, Ev]):
     project: Callable[[RowT, Ev, EventMetadata], RowT | None]
     key: Callable[[Ev], Any] | None = None
     event_types: frozenset[type[Event]] = field(init=False)
-    _blank: dict[str, Any] | None = field(init=False, repr=False, compare=False)
+    _make: Callable[[Any], RowT] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Read the event types off `project`, and check the row model and the sources."""
@@ -72,7 +72,7 @@ class Projection(Generic[RowT, Ev]):
             raise DefinitionError(f"projection {self.name} folds {names}, which none of its aggregates has")
         object.__setattr__(self, "event_types", events)
         check_row(f"projection {self.name}", self.row)
-        object.__setattr__(self, "_blank", blank(self.row))
+        object.__setattr__(self, "_make", row_maker(self.row))
 
     @property
     def on_aggregate_key(self) -> bool:
@@ -90,23 +90,19 @@ class Projection(Generic[RowT, Ev]):
 
     def new_row(self, key: Any) -> RowT:
         """Return the row before its first event."""
-        return new_row(self.row, key, self._blank)
+        return self._make(key)
 
 
-def new_row(row: type[RowT], key: Any, shared: dict[str, Any] | None) -> RowT:
-    """Return the row of a key before its first event; `shared`: what `blank` returned for its model."""
-    key_field = next(iter(row.model_fields))
-    if shared is None:
-        return row(**{key_field: key})
-    return cast("RowT", construct(row, {key_field: key, **shared}))
+def row_maker(row: type[RowT]) -> Callable[[Any], RowT]:
+    """Return the quickest function from a key to its row before the first event.
 
-
-def blank(row: type[Row]) -> dict[str, Any] | None:
-    """Return the defaults that new rows can share; None: pydantic has to make some anew for each row."""
-    fields = list(row.model_fields.items())[1:]
+    It shares the defaults among rows, unless pydantic has to make some anew for each.
+    """
+    (key_field, _), *fields = row.model_fields.items()
     shared = {name: field.default for name, field in fields if field.default_factory is None}
-    mutable = len(shared) < len(fields) or any(type(each).__hash__ is None for each in shared.values())
-    return None if mutable else shared
+    if len(shared) < len(fields) or any(type(each).__hash__ is None for each in shared.values()):
+        return lambda key: row(**{key_field: key})
+    return lambda key: cast("RowT", construct(row, {key_field: key, **shared}))
 
 
 def check_name(kind: str, name: str, version: int) -> None:

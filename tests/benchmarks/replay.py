@@ -6,7 +6,9 @@ set), and a second one has ten times as many. In alternating runs:
 - `replay`: `kafold replay` as it ships, with its saves, from its plan to its handover; `two_processes` the same with
   `--processes 2`, from before the processes are started; `row_per_event` the same of a projection with a row an event;
 - `fold_loop`: confluent-kafka `consume`, decode, fold in memory; no database. The better of batches of 500 and 5,000;
-- `per_event_upsert`: the same loop which loads a row, folds and upserts for each event, in its first seconds;
+- `per_event_upsert`: the same loop which loads a row, folds and upserts for each event, with its checkpoint in one
+  transaction, as every other way here keeps it; `without_checkpoint`: without, so that a crash would fold events twice.
+  Both in their first seconds;
 - `copy`: psycopg's binary COPY of the purchases' rows, ready in memory, into a table like the projection's;
 - `quixstreams`, `bare_faust`: peers with state, in their first seconds.
 """
@@ -16,7 +18,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -29,7 +33,7 @@ from streams.domain.shop.accounts import account
 from streams.domain.shop.projections import customer_summary
 from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry
-from streams.postgres.connection import connect_to_fold
+from streams.postgres.connection import Connection, connect_to_fold
 from streams.postgres.setup import define_table
 from streams.postgres.tables import table_of
 from tests.benchmarks.measuring import alternating, engines_for_benchmarks, report, say, summary
@@ -62,7 +66,8 @@ def main(as_json: bool, events: int | None = None, keys: int = KEYS, runs: int =
         figures = alternating(
             {
                 "replay": one.replay, "fold_loop": one.fold_loop, "two_processes": lambda: one.replay(processes=2),
-                "per_event_upsert": one.per_event_upsert, "row_per_event": one.row_per_event, "copy": one.copy,
+                "per_event_upsert": one.per_event_upsert, "without_checkpoint": one.without_checkpoint,
+                "row_per_event": one.row_per_event, "copy": one.copy,
                 "quixstreams": one.quixstreams, "bare_faust": one.bare_faust,
             },
             runs,
@@ -75,6 +80,7 @@ def main(as_json: bool, events: int | None = None, keys: int = KEYS, runs: int =
             "events": events,
             "keys": keys,
             "ratio_to_per_event_upsert": round(median["replay"] / median["per_event_upsert"], 1),
+            "ratio_to_per_event_upsert_without_checkpoint": round(median["replay"] / median["without_checkpoint"], 1),
             "ratio_to_fold_loop": round(median["replay"] / median["fold_loop"], 3),
             "ratio_two_processes": round(median["two_processes"] / median["replay"], 2),
             "rate_ratio_10m_to_1m": round(median["replay_large"] / median["replay"], 2),
@@ -110,24 +116,42 @@ class ReplayBench(Bench):
         return self.replay(purchases.name)
 
     def per_event_upsert(self) -> float:
-        """Return the events per second of a loop that loads, folds and upserts each event by itself."""
+        """Return the events per second of a loop that loads, folds and upserts each event, with its checkpoint."""
+
+        def transact(connection: Connection, upsert: Callable[[], None], record: Any) -> None:
+            with connection.transaction():
+                upsert()
+                connection.execute("UPDATE at SET next = %s WHERE part = %s", [record.offset() + 1, record.partition()])
+
+        return self._upserting(transact)
+
+    def without_checkpoint(self) -> float:
+        """Return the same without its checkpoint."""
+        return self._upserting(lambda _connection, upsert, _record: upsert())
+
+    def _upserting(self, transact: Callable[[Connection, Callable[[], None], Any], None]) -> float:
         table, decode = table_of(self.app.name, customer_summary), self.app.event_codec(account, self.ids).decode
         columns = [sql.Identifier(each.name) for each in table.shape.columns]
         load = sql.SQL("SELECT {} FROM {} WHERE {} = %s").format(sql.SQL(", ").join(columns), table.name, columns[0])
-        upsert = sql.SQL("INSERT INTO {} VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}").format(
+        insert = sql.SQL("INSERT INTO {} VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}").format(
             table.name, sql.SQL(", ").join(sql.Placeholder() * len(columns)), columns[0],
             sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(each) for each in columns[1:]),
         )  # fmt: skip
         done, began = 0, 0.0
+
+        def upsert(record: Any) -> None:
+            event, meta = decode(record.value())
+            key = customer_summary.key_of(event)
+            found = connection.execute(load, [key]).fetchone()
+            row = customer_summary.new_row(key) if found is None else table.shape.from_columns(found)
+            after: Any = customer_summary.project(row, event, meta)
+            connection.execute(insert, table.shape.to_columns(after))
+
         with self.fresh_database() as dsn, connect_to_fold(dsn, "per event") as connection:
+            connection.execute("CREATE TABLE at AS SELECT part, 0::bigint AS next FROM generate_series(0, 15) AS part")
             for record in self.records():
                 began = began or time.perf_counter()
-                event, meta = decode(record.value())
-                key = customer_summary.key_of(event)
-                found = connection.execute(load, [key]).fetchone()
-                row = customer_summary.new_row(key) if found is None else table.shape.from_columns(found)
-                after: Any = customer_summary.project(row, event, meta)
-                connection.execute(upsert, table.shape.to_columns(after))
+                transact(connection, partial(upsert, record), record)
                 done += 1
                 if time.perf_counter() - began > self.first_s:
                     break
