@@ -17,6 +17,7 @@ from schemas.registry import SchemaIds
 from schemas.shop.accounts import AccountCommand, AccountEvent, AccountOpened, PurchaseRecorded
 from streams.domain.shop.accounts import Account, account
 from streams.domain.shop.app import shop
+from streams.domain.shop.projections import customer_summary
 from streams.event_store.store import EventStore
 from streams.kernel.application import Application
 from streams.kernel.bus import registry_of
@@ -28,6 +29,8 @@ PARTITIONS = 4
 EVENTS_EACH = 100
 DAY = date(1997, 1, 1)
 TIME_MS = 852_076_800_000
+# What a row's explanation asks for too: how far its projection is.
+READERS = [checkpoints.JOURNAL, checkpoints.Reader(customer_summary.name, customer_summary.version)]
 
 
 class FilledJournal:
@@ -62,9 +65,9 @@ class FilledJournal:
                         copy.write_row((key, version, partition, ends[partition], encode(event, about)))
                         ends[partition] += 1
             for partition, end in ends.items():
-                checkpoints.take(cursor, self.application.name, topic, partition, "an id", [checkpoints.JOURNAL])
-                step = [checkpoints.Move(checkpoints.JOURNAL, 0, end)]
-                checkpoints.move(cursor, self.application.name, topic, partition, "an id", step)
+                checkpoints.take(cursor, self.application.name, topic, partition, "an id", READERS)
+                steps = [checkpoints.Move(reader, 0, end) for reader in READERS]
+                checkpoints.move(cursor, self.application.name, topic, partition, "an id", steps)
         with connect(self.dsn, "benchmark") as connection:
             connection.execute(sql.SQL("VACUUM ANALYZE {}").format(journal.table(topic)))
 

