@@ -95,6 +95,7 @@ class CommandFailed(KafoldError):
     """A command could not be understood, or its decider raised: mend the cause and ask again under the same id."""
 
 
+OTHER = "other"
 MISREAD = ""  # the command's name in the outcome of one of which only the id could be read
 
 OUTCOME_NAME = "kafold.Outcome"
@@ -172,6 +173,12 @@ def answer_json(kind: Any, value: Any) -> str:
 def problem_json(kind: Any, rejected: Rejected[Any]) -> str:
     """Return a rejection as JSON text: its problem and its detail."""
     return f"[{answer_json(kind, rejected.problem)},{json.dumps(rejected.detail, ensure_ascii=False)}]"
+
+
+def problem_name(problem: str) -> str:
+    """Return the name of a problem that `problem_json` wrote; one that is no text has none: it is among the others."""
+    found = json.loads(problem)[0]
+    return found if isinstance(found, str) else OTHER
 
 
 def answer_of(outcome: Outcome, command: type[Command[R, E]], position: Position) -> Accepted[R] | Rejected[E]:

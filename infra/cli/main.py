@@ -13,6 +13,7 @@ from infra.cli import (
     demo,
     doctor,
     events,
+    figures,
     parked,
     parts,
     projections,
@@ -50,6 +51,7 @@ app.command()(up.up)
 app.command()(demo.demo)
 app.command()(send.send)
 app.command()(status.status)
+app.command()(figures.figures)
 app.command()(doctor.doctor)
 app.command()(replay.replay)
 app.command()(backup.backup)

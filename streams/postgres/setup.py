@@ -13,7 +13,7 @@ from psycopg import sql
 
 from streams.kernel.application import Application
 from streams.kernel.projection import Kept
-from streams.postgres import journal, outbox
+from streams.postgres import figures, journal, outbox
 from streams.postgres.checkpoints import Reader
 from streams.postgres.columns import Column, RowShape
 from streams.postgres.connection import Cursor, connect
@@ -115,6 +115,7 @@ def prepare(dsn: str, application: Application) -> None:
         cursor.execute("SET LOCAL client_min_messages = warning")
         cursor.execute(_BOOKS)
         outbox.create(cursor)
+        figures.create(cursor)
         for aggregate in application.aggregates:
             journal.create(cursor, application.topics(aggregate).events)
         _schema(cursor, application.name)

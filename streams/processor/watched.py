@@ -4,7 +4,6 @@ Promises: it is told of batches, not of commands; what it is asked is answered f
 processor does waits for it.
 """
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from schemas.outcomes import Status
+from schemas.outcomes import Status, problem_name
 from schemas.position import Place
 from streams.kernel.processing import Decision
 from streams.watching.lag import Health, Lag, LagClock, judge
@@ -21,7 +20,6 @@ from streams.watching.metrics import Metrics, Part
 
 # How many of a batch's last records are looked at for the newest of each partition.
 NEWEST_LOOKED_AT = 200
-OTHER = "other"
 _STATUS, _PROBLEM = attrgetter("outcome.status"), attrgetter("outcome.problem")
 
 
@@ -77,7 +75,7 @@ class Watched:
         if statuses[Status.REJECTED]:
             for problem, number in Counter(map(_PROBLEM, decisions)).items():
                 if problem is not None:
-                    self.metrics.count("rejections_total", number, aggregate, _reason(problem))
+                    self.metrics.count("rejections_total", number, aggregate, problem_name(problem))
         if part.dead_letters:
             self.metrics.count("dead_letters_total", len(part.dead_letters), aggregate)
 
@@ -99,9 +97,3 @@ class Watched:
             except (KafkaException, RuntimeError):  # just revoked, or closed
                 end = at
         return self._clock.lag(place, end - at, self._newest_s.get(place), now_s)
-
-
-def _reason(problem: str) -> str:
-    """Return the name of a problem; one that is no text would give a label for each of its values."""
-    found = json.loads(problem)[0]
-    return found if isinstance(found, str) else OTHER

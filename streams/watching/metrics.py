@@ -62,6 +62,9 @@ METRICS = (
     Metric(Part.WORKER, "batch_events", Histogram, ("duty",), "events folded in one go", SIZES),
     Metric(Part.WORKER, "transaction_seconds", Histogram, ("duty",), "decoding, folding, and the database", SECONDS),
     Metric(Part.WORKER, "parked_keys", Gauge, ("projection",), "keys that wait behind an event that cannot be taken"),
+    Metric(Part.WORKER, "commands_total", Counter, ("type", "status"), "answers, by the command and how it ended"),
+    Metric(Part.WORKER, "rejections_total", Counter, ("type", "reason"), "rejected commands, by their problem"),
+    Metric(Part.WORKER, "events_total", Counter, ("type",), "events"),
     Metric(Part.API, "requests_total", Counter, ("route", "status"), "answered requests"),
     Metric(Part.API, "request_seconds", Histogram, ("route",), "from a request to its answer", SECONDS),
 )

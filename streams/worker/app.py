@@ -1,10 +1,11 @@
-"""The Faust application of a worker: one agent a duty, which hands each batch to its lane.
+"""The Faust application of a worker: one agent a duty, which hands each batch to its lane, and one that counts.
 
 Faust gives membership, partition ownership, the agent and its buffers, supervision and the web server. Its offsets are
 not used (`acks=False`): the truth is the checkpoint that is written with the rows.
 """
 
 import gc
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from streams.kafka.config import Kafka
 from streams.postgres.checkpoints import Reader
 from streams.worker.credentials import credentials
 from streams.worker.duty import Duty
+from streams.worker.figures import KEEP_S, Figures
 from streams.worker.options import WorkerOptions
 from streams.worker.reading import Reading
 
+_LOG = logging.getLogger("kafold.worker")
 GROUP_SUFFIX = "worker"
 REQUESTS_S = 1.0
 LOOK_S = 0.2
@@ -37,13 +40,20 @@ class BatchTopic(faust.Topic):
 
 
 class WorkerApp(faust.App):
-    """A Faust application that knows what it reads."""
+    """A Faust application that knows what it reads, and what it counts, if it does."""
 
     reading: Reading
+    figures: Figures | None
 
 
 def build(
-    application: str, kafka: Kafka, reading: Reading, data_dir: Path, options: WorkerOptions, only: Reader | None = None
+    application: str,
+    kafka: Kafka,
+    reading: Reading,
+    data_dir: Path,
+    options: WorkerOptions,
+    only: Reader | None = None,
+    figures: Figures | None = None,
 ) -> WorkerApp:
     """Return the Faust application of a worker, not started. One that folds `only` a version has a group of its own.
 
@@ -70,11 +80,16 @@ def build(
         stream_wait_empty=False,
     )
     app.reading = reading
+    app.figures = figures
     for duty in reading.duties:
         _agent(app, reading, duty)
+    if figures is not None:
+        _count(app, figures)
 
     async def give_back(*_arguments: Any, **_named: Any) -> None:
         await reading.give_back()
+        if figures is not None:
+            await figures.give_back()
 
     app.timer(REQUESTS_S)(reading.settle)
     app.timer(LOOK_S)(reading.look)
@@ -99,3 +114,25 @@ def _agent(app: WorkerApp, reading: Reading, duty: Duty) -> None:
 
     topic = app.topic(*duty.readers, key_serializer="raw", value_serializer="raw", acks=False)
     app.agent(topic, name=duty.name, concurrency=1)(agent)
+
+
+def _count(app: WorkerApp, figures: Figures) -> None:
+    """Let an agent keep the figures, which never stop the worker."""
+
+    async def agent(stream: Any) -> None:
+        async for event in stream.events():
+            try:
+                await figures.count((event.message.topic, event.message.partition), event.value.records)
+            except Exception:  # noqa: BLE001 - they are figures, not the truth
+                _LOG.exception("a batch of %s is not in the figures", event.message.topic)
+
+    async def keep() -> None:
+        try:
+            await figures.keep()
+        except Exception as error:  # noqa: BLE001 - it is tried again
+            _LOG.warning("the figures are not kept: %s: %s", type(error).__name__, error)
+
+    figures.attach(app)
+    topic = app.topic(*figures.topics, key_serializer="raw", value_serializer="raw", acks=False)
+    app.agent(topic, name="figures", concurrency=1)(agent)
+    app.timer(KEEP_S)(keep)

@@ -23,6 +23,7 @@ from streams.postgres.setup import prepare
 from streams.worker.app import WorkerApp, build
 from streams.worker.applying import folding
 from streams.worker.beginning import begin
+from streams.worker.figures import Figures, countings
 from streams.worker.options import WorkerOptions
 from streams.worker.processes import CommandWriter, process_sources
 from streams.worker.reacting import reacting
@@ -75,10 +76,13 @@ def run(
             reacting(application.name, reacts, commands, partial(Sender, kafka), dsn, dedupe_window_s, worker.fail)
         )
     passing = {topic for topic, source in reacts.items() if source.answers}
-    reading = Reading(dsn, application.name, duties, topic_ids(kafka, {*reads, *reacts}), passing)
+    counts = countings(application, ids) if only is None and options.watch is not None else {}
+    known_ids = topic_ids(kafka, {*reads, *reacts, *counts})
+    reading = Reading(dsn, application.name, duties, known_ids, passing)
     watched = Watched(reading)
+    figures = Figures(dsn, application.name, counts, known_ids, watched.metrics) if counts else None
     reading.duties = [replace(duty, applied=watched.applied) for duty in reading.duties]
-    app = build(application.name, kafka, reading, data_dir, options, only)
+    app = build(application.name, kafka, reading, data_dir, options, only, figures)
     serve(app, watched, dsn, application.name)
     worker.work(app, reading)
 
@@ -122,5 +126,7 @@ class _Worker:
             watchdog.failed(self._error)
         watchdog.stopping()
         await reading.give_back()
+        if app.figures is not None:
+            await app.figures.give_back()
         await app.stop()
         reading.close()

@@ -9,6 +9,7 @@ leans on these internals of faust-streaming 0.15.3, which `tests/worker/test_fau
 - `Consumer.seek_wait` seeks on the consumer's thread;
 - the conductor calls `Consumer.on_buffer_full` when the agent's buffer fills up, and waits in `Consumer.callback` when
   it is full;
+- `AIOKafkaConsumerThread.call_thread` runs a coroutine in the consumer's thread;
 - the aiokafka consumer's `_subscription` knows each partition's position and high watermark.
 
 Promises: an aborted or open transaction's records are never seen; records that were fetched for an ownership that has
@@ -17,7 +18,7 @@ ended are dropped, and if their partition is still (or again) ours, it is read a
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, cast
 
 import faust.transport.drivers.aiokafka as driver
@@ -26,12 +27,14 @@ from faust.types import TP, ConsumerMessage
 
 from schemas.position import Place
 from streams.kernel.errors import TopicProblem
+from streams.watching.figures import KEPT_S
 from streams.worker.reading import Batch, Fetched, Reading
 
 _LOG = logging.getLogger("kafold.worker")
 FETCH_WAIT_S = 1.0
 # A partition that was emptied while a request for the others was under way is asked for only after that has returned.
 BROKER_WAIT_MS = 100
+RECOUNTED_MAX = 20_000  # records of a partition that are read again for the figures, after a kill
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -43,6 +46,19 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"  # noqa: SLF001
         consumer._fetch_max_wait_ms = BROKER_WAIT_MS  # noqa: SLF001  (Faust: 1500)
         return consumer
+
+    async def since(self, partitions: Collection[TP], time_s: float) -> dict[TP, int]:
+        """Return for each partition the first offset that is no older, or its end."""
+        if not partitions:
+            return {}
+        found: dict[TP, int] = await self.call_thread(self._since, partitions, int(time_s * 1000))
+        return found
+
+    async def _since(self, partitions: Collection[TP], time_ms: int) -> dict[TP, int]:
+        consumer = self._ensure_consumer()
+        ends = await consumer.end_offsets(partitions)
+        found = await consumer.offsets_for_times(dict.fromkeys(partitions, time_ms))
+        return {tp: ends[tp] if found[tp] is None else found[tp].offset for tp in partitions}
 
 
 class Consumer(driver.Consumer):
@@ -67,8 +83,29 @@ class Consumer(driver.Consumer):
         assigned = {TP(tp.topic, tp.partition) for tp in self.assignment()}
         starts = {TP(*place): offset for place, offset in (await self.reading.own(assigned)).items()}
         await self._check_beginnings(starts)
+        for tp, at in (await self._count(assigned)).items():
+            # What the exact path has is skipped by it. Beyond that it is not worth it: they are figures.
+            if tp not in starts or starts[tp] - RECOUNTED_MAX <= at < starts[tp]:
+                starts[tp] = at
         if starts:
             await self.seek_wait(starts)
+
+    async def _count(self, assigned: Collection[TP]) -> dict[TP, int]:
+        """Have the figures go on in what is assigned, and return where. They never stop the worker."""
+        figures, exact = cast("Any", self.app).figures, self.reading.partitions
+        if figures is None:
+            return {}
+        counted = {(tp.topic, tp.partition): tp for tp in assigned if tp.topic in figures.topics}
+        alone = {place: tp for place, tp in counted.items() if place not in exact}
+        try:
+            recent = await cast("Any", self._thread).since(alone.values(), time.time() - KEPT_S)
+            starts = await figures.own(counted.keys(), {place: recent[tp] for place, tp in alone.items()})
+        except Exception:  # noqa: BLE001 - they are figures, not the truth
+            _LOG.exception("there will be no figures until the next assignment")
+            self.pause_partitions(alone.values())
+            return {}
+        exact.update({place: {} for place in alone})
+        return {tp: starts[place] for place, tp in counted.items()}
 
     async def _check_beginnings(self, starts: dict[TP, int]) -> None:
         """Refuse to pass over events that the topic has lost."""

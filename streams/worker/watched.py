@@ -53,7 +53,9 @@ class Watched:
 
     def lags(self) -> list[Lag]:
         """Return how far behind each partition is."""
-        owned = dict(self._reading.partitions)
+        owned = {
+            place: duties for place, duties in self._reading.partitions.items() if duties
+        }  # not what is only counted
         fetched, now_s = self.fetching(owned), time.time()
         return [self._lag(place, [*duties.values()], fetched.get(place), now_s) for place, duties in owned.items()]
 

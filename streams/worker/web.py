@@ -1,4 +1,4 @@
-"""The worker's web: `/metrics`, `/ready` and `/live` on Faust's own web server, beside what Faust serves.
+"""The worker's web: `/metrics`, `/ready`, `/live` and `/figures` on Faust's own web server, beside what Faust serves.
 
 Promises: it listens only where it was told to; Faust's views of tables stay off.
 """
@@ -18,7 +18,10 @@ def serve(app: WorkerApp, watched: Watched, dsn: str, application: str) -> None:
         await watched.count_parked(dsn, application)
 
     app.timer(PARKED_S)(count_parked)
-    for path, answer in pages(watched.metrics, watched.health).items():
+    answers = pages(watched.metrics, watched.health)
+    if app.figures is not None:
+        answers["/figures"] = app.figures.page
+    for path, answer in answers.items():
         _serve(app, path, answer)
 
 

@@ -30,6 +30,7 @@ from streams.worker.sending import Sender
 
 TARGET = "KAFOLD_TEST_TARGET"  # a variable that names another application than the shop, as package.module:name
 ONLY = "KAFOLD_TEST_ONLY"  # a variable that names the one version to fold, as name@version
+WATCH = "KAFOLD_TEST_WATCH"  # a variable that names the port of the worker's web
 SPANS = "KAFOLD_TEST_SPANS"  # a variable that names a file for the worker's spans
 FIXED = "fixed"  # a file of this name in the folder's parent says that the code was mended
 
@@ -97,7 +98,8 @@ def main() -> None:
         trace_into(Path(os.environ[SPANS]))
     kafka = Kafka(bootstrap_servers)
     # Small batches and short limits: more rebalances and more commits to be killed in.
-    options = WorkerOptions(fetch_bytes_max=32_768, session_timeout_s=6.0, stop_s_max=8.0)
+    watch = ("127.0.0.1", int(os.environ[WATCH])) if WATCH in os.environ else None
+    options = WorkerOptions(fetch_bytes_max=32_768, session_timeout_s=6.0, stop_s_max=8.0, watch=watch)
     with TopicRegistry(kafka) as ids:
         run(application(name, Path(folder)), kafka, dsn, ids, Path(folder), options, only=only())
 

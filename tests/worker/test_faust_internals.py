@@ -1,11 +1,14 @@
-"""What the transport leans on inside faust-streaming: pinned, and checked here so that a change fails with a name."""
+"""What the worker leans on inside faust-streaming: pinned, and checked here so that a change fails with a name."""
 
 import inspect
 from importlib.metadata import version
 
+import faust
 import faust.transport.drivers.aiokafka as driver
 from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]
 from aiokafka.consumer import subscription_state  # type: ignore[import-untyped]
+from faust.tables.base import Collection
+from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport import by_url
 from faust.transport.conductor import ConductorCompiler
@@ -62,3 +65,36 @@ def test_the_aiokafka_consumer_knows_position_and_high_watermark_of_each_partiti
     state = inspect.getsource(subscription_state.TopicPartitionState)
     assert "self.highwater = None" in state
     assert "def position(self)" in state
+
+
+def test_a_coroutine_can_be_run_in_the_consumers_thread() -> None:
+    assert "return await self.call_thread(" in inspect.getsource(driver.AIOKafkaConsumerThread.earliest_offsets)
+    assert inspect.iscoroutinefunction(AIOKafkaConsumer.offsets_for_times)
+    assert inspect.iscoroutinefunction(AIOKafkaConsumer.end_offsets)
+
+
+def test_only_tables_that_the_manager_knows_are_recovered_and_have_their_changelogs_read() -> None:
+    assert "self.tables.add(" in inspect.getsource(faust.App.Table)
+    assert "if not self.tables or" in inspect.getsource(Recovery._restart_recovery)
+    assert "table.changelog_topic" in inspect.getsource(TableManager._update_channels)
+
+
+def test_a_table_meets_its_changelog_only_in_the_methods_that_the_figures_replace() -> None:
+    assert "self.send_changelog(" in inspect.getsource(faust.Table.on_key_set)
+    assert "self.send_changelog(" in inspect.getsource(faust.Table.on_key_del)
+    assert "self.changelog_topic.maybe_declare()" in inspect.getsource(Collection.on_start)
+    window = inspect.getsource(Collection._apply_window_op)
+    assert "set_((key, window_range), op(get_((key, window_range)), value))" in window
+
+
+def test_a_table_ends_windows_whose_time_to_live_it_was_told() -> None:
+    assert "_, window_range = key" in inspect.getsource(Collection._maybe_set_key_ttl)
+    assert "_, window_range = key" in inspect.getsource(Collection._maybe_del_key_ttl)
+    assert "await self._del_old_keys()" in inspect.getsource(Collection._clean_data)
+    source = inspect.getsource(Collection._del_old_keys)
+    assert "window.stale(timestamps[0], time.time())" in source
+    assert "self.data.pop(key_to_remove, None)" in source
+
+
+def test_a_service_that_is_an_instance_is_started_as_it_is() -> None:
+    assert "return cast(ServiceT, service)" in inspect.getsource(faust.App._prepare_subservice)

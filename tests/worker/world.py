@@ -196,6 +196,7 @@ class Workers:
         self.world = world
         self.folder = folder
         self.environment: dict[str, str] = {}
+        self.ports: dict[str, int] = {}  # of the webs of those that have one
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.exits: list[int] = []
 
@@ -207,9 +208,10 @@ class Workers:
             str(self.folder / name),
         ]
         command = [sys.executable, "-m", "tests.worker.child", *arguments]
+        watch = {"KAFOLD_TEST_WATCH": str(self.ports[name])} if name in self.ports else {}
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
-                command, stdout=log, stderr=log, env={**os.environ, **self.environment}
+                command, stdout=log, stderr=log, env={**os.environ, **self.environment, **watch}
             )
 
     def revive(self) -> None:
