@@ -60,3 +60,31 @@ def test_status_shows_each_part_with_its_lag(up: Up) -> None:
     assert {each["part"] for each in shown["parts"]} == set(addresses_in(up.home))
     assert all(isinstance(each["lag_offsets"], int) for each in shown["parts"] if each["part"] != "api")
     assert "worker-1" in kafold(up, "status").stdout
+
+
+def test_figures_are_those_of_all_workers(up: Up) -> None:
+    kafold(up, "send", "CreateUser", "user_id=figured", "email=a@b", "name=A", "--ask")
+    kafold(up, "send", "CreateUser", "user_id=figured", "email=a@b", "name=A", "--ask")
+
+    def counted() -> set[tuple[str, str, str]]:
+        shown = json.loads(kafold(up, "figures", "--json").stdout)
+        assert len(shown["workers"]) == 2
+        assert shown["silent"] == []
+        return {(each["kind"], each["type"], each["detail"]) for each in shown["figures"]}
+
+    wanted = {
+        ("commands", "user.CreateUser", "accepted"),
+        ("commands", "user.CreateUser", "rejected"),
+        ("rejections", "user.CreateUser", "already-exists"),
+        ("events", "user.UserCreated", ""),
+    }
+    wait_until(lambda: wanted <= counted(), "the workers have counted", 60)
+    table = kafold(up, "figures", "--minutes", "2").stdout
+    assert "rejections" in table
+    assert "already-exists" in table
+    assert "hour" in table
+
+
+def test_a_worker_that_does_not_answer_is_named(up: Up) -> None:
+    asked = kafold(up, "figures", "--at", "http://127.0.0.1:9")
+    assert "http://127.0.0.1:9 does not answer" in asked.stderr
