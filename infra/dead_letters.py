@@ -1,20 +1,23 @@
 """Dead letters: those of an application, found by where they lie on its dead-letter topic, and sent again.
 
 Promises: listing and showing change nothing; to send one again gives the original bytes, key and headers to the
-original topic and partition, and leaves the letter where it is; a record that is no dead letter is said to be none.
+original topic and partition, with the id that the command had there, so that it acts once, however often it is sent;
+the letter stays where it is, with a note of each time behind it; a record that is no dead letter is said to be none.
 """
 
 import re
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from schemas.codec import MessageCodec
-from schemas.dead_letters import DeadLetter
+from schemas.dead_letters import DeadLetter, noted_origin
 from schemas.errors import DecodingError, InvalidValue, KafoldError
+from schemas.metadata import Headers
 from schemas.registry import SchemaIds
 from streams.kafka.config import Kafka
 from streams.kernel.application import Application
@@ -29,12 +32,16 @@ class NoSuchLetter(KafoldError):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One record of the dead-letter topic. `letter` is None where it is no dead letter; `problem` says why."""
+    """One record of the dead-letter topic. `letter` is None where it is no dead letter; `problem` says why.
+
+    `sent_again_ms`: when its original was sent again, each time.
+    """
 
     partition: int
     offset: int
     letter: DeadLetter | None
     problem: str | None = None
+    sent_again_ms: Sequence[int] = ()
 
     @property
     def place(self) -> str:
@@ -42,14 +49,19 @@ class Letter:
         return f"{self.partition}@{self.offset}"
 
 
-def letters(application: Application, kafka: Kafka) -> Iterator[Letter]:
-    """Yield every record of the application's dead-letter topic, as it is now."""
-    topic = application.dead_letters
+def letters(application: Application, kafka: Kafka, limit: int | None = None) -> list[Letter]:
+    """Return the records of the application's dead-letter topic as it is now, the last `limit` of them."""
+    topic, found = application.dead_letters, deque[Letter](maxlen=limit)
+    notes = defaultdict[str, list[int]](list)
     with closing(Consumer(kafka.consumer(group_id="kafold-dead-letters", enable_partition_eof=True))) as consumer:
         for partition in consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions:
             consumer.assign([TopicPartition(topic, partition, 0)])
-            while (record := _next(consumer)) is not None:
-                yield _letter(record)
+            for record in _rest(consumer):
+                if (origin := noted_origin(record.headers())) is None:
+                    found.append(_letter(record))
+                else:
+                    notes[origin].append(record.timestamp()[1])
+    return [replace(each, sent_again_ms=notes[each.letter.origin]) if each.letter else each for each in found]
 
 
 def letter_at(application: Application, kafka: Kafka, place: str) -> Letter:
@@ -69,37 +81,24 @@ def letter_at(application: Application, kafka: Kafka, place: str) -> Letter:
         if low <= offset < high:
             consumer.assign([TopicPartition(topic, partition, offset)])
             record = _next(consumer)
-            if record is not None and record.offset() == offset:
-                return _letter(record)
+            if record is not None and record.offset() == offset and noted_origin(record.headers()) is None:
+                return _with_notes(_letter(record), consumer)
     raise NoSuchLetter(
         f"no dead letter lies at {place} of {topic}: `kafold dead-letters list` shows those that there are"
     )
 
 
-def send_again(kafka: Kafka, found: list[Letter]) -> int:
-    """Give the originals to their topics again; return how many.
+def send_again(application: Application, kafka: Kafka, found: Sequence[Letter]) -> int:
+    """Give the originals to their topics again, then note it behind the letters; return how many.
 
     Raises:
         InvalidValue: one of them is no dead letter; nothing is sent.
         KafkaException: Kafka has not taken all of them.
     """
-    originals = [_original(each) for each in found]
-    failures: list[KafkaError] = []
+    originals = [(each.partition, _original(each)) for each in found]
     producer = Producer(kafka.producer())
-    for letter in originals:
-        producer.produce(
-            letter.topic,
-            letter.value,
-            letter.key,
-            letter.partition,
-            headers=list(letter.headers),
-            on_delivery=lambda error, _: failures.append(error) if error is not None else None,
-        )
-    left = producer.flush(TIMEOUT_S)
-    if left or failures:
-        raise KafkaException(
-            failures[0] if failures else KafkaError(KafkaError._TIMED_OUT, f"{left} are not delivered")
-        )
+    _produce(producer, [(each.topic, each.partition, each.key, each.value, each.again()) for _, each in originals])
+    _produce(producer, [(application.dead_letters, at, each.key, None, each.note()) for at, each in originals])
     return len(originals)
 
 
@@ -122,10 +121,40 @@ def decoded(application: Application, ids: SchemaIds, letter: DeadLetter) -> tup
     return None, f"{letter.topic} is no topic of {application.name}'s aggregates"
 
 
+def _produce(producer: Producer, records: Sequence[tuple[str, int, bytes | None, bytes | None, Headers]]) -> None:
+    failures: list[KafkaError] = []
+
+    def delivered(error: KafkaError | None, _: object) -> None:
+        if error is not None:
+            failures.append(error)
+
+    for topic, partition, key, value, headers in records:
+        producer.produce(topic, value, key, partition, headers=list(headers), on_delivery=delivered)
+    left = producer.flush(TIMEOUT_S)
+    if left or failures:
+        raise KafkaException(
+            failures[0] if failures else KafkaError(KafkaError._TIMED_OUT, f"{left} are not delivered")
+        )
+
+
+def _with_notes(found: Letter, consumer: Consumer) -> Letter:
+    """Return the letter with the notes that lie behind it."""
+    if found.letter is None:
+        return found
+    origin = found.letter.origin
+    times = [record.timestamp()[1] for record in _rest(consumer) if noted_origin(record.headers()) == origin]
+    return replace(found, sent_again_ms=times)
+
+
 def _original(found: Letter) -> DeadLetter:
     if found.letter is None:
         raise InvalidValue(f"{found.place} cannot be sent again: {found.problem}")
     return found.letter
+
+
+def _rest(consumer: Consumer) -> Iterator[Message]:
+    while (record := _next(consumer)) is not None:
+        yield record
 
 
 def _next(consumer: Consumer) -> Message | None:

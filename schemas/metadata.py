@@ -7,12 +7,15 @@ Promises: ids are texts (a producer may use UUIDs, ULIDs, or its own), times are
 an event's id is its command's id, a hyphen, and its number among that command's events, so that it can be derived.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from schemas.avro_foreign import tuple_record
 
 METADATA_FIELD = "metadata"
+ID_HEADER = "kafold.command-id"
+Headers = Sequence[tuple[str, bytes | None]]
 
 
 class EventMetadata(NamedTuple):
@@ -44,6 +47,20 @@ class CommandMetadata(NamedTuple):
 def event_id(command_id: str, number: int) -> str:
     """Return the id of a command's n-th event (from 1)."""
     return f"{command_id}-{number}"
+
+
+def implied_id(topic: str, partition: int, offset: int, headers: Headers | None) -> str:
+    """Return the id of a command whose sender gave it none: where it lies, or, sent again, where it lay at first.
+
+    The header says the latter. Whoever can write commands can set it, and so repeat an id, which has one effect.
+    """
+    for name, value in headers or ():
+        if name == ID_HEADER and value:
+            try:
+                return value.decode()
+            except UnicodeDecodeError:
+                break
+    return f"{topic}-{partition}-{offset}"
 
 
 def _nullable(name: str, kind: Any, doc: str) -> dict[str, Any]:

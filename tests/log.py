@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from schemas.asking import AskOutcome
-from schemas.dead_letters import DeadLetter
+from schemas.dead_letters import DeadLetter, noted_origin
 from schemas.errors import DecodingError
 from schemas.messages import Command, Event
 from schemas.metadata import CommandMetadata, EventMetadata
@@ -89,7 +89,8 @@ def commands_of(application: Application, name: str, cluster: Kafka, ids: Schema
         except DecodingError:
             continue
         if each.key() == command.aggregate_id.encode() and not isinstance(command, AskOutcome):
-            command_id = metadata.command_id or f"{each.topic()}-{each.partition()}-{each.offset()}"
+            told = dict(each.headers() or ()).get("kafold.command-id", b"").decode()
+            command_id = metadata.command_id or told or f"{each.topic()}-{each.partition()}-{each.offset()}"
             found.append(Asked(each.partition(), each.offset(), command, metadata, command_id))
     return found
 
@@ -112,5 +113,7 @@ def outcomes_of(application: Application, name: str, cluster: Kafka, ids: Schema
 
 def dead_letters_of(application: Application, cluster: Kafka) -> list[DeadLetter]:
     """Return every dead letter of an application."""
-    records = read_committed(cluster, application.dead_letters)
+    records = [
+        each for each in read_committed(cluster, application.dead_letters) if noted_origin(each.headers()) is None
+    ]
     return [DeadLetter.from_record(each.key(), each.value(), each.headers() or []) for each in records]

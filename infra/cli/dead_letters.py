@@ -9,6 +9,8 @@ import typer
 from infra.cli.context import invocation
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from infra.dead_letters import Letter
 
 app = typer.Typer(help="Messages that could not be understood: list, show, send again.", no_args_is_help=True)
@@ -25,9 +27,7 @@ def list_letters(
     limit: Annotated[int, typer.Option(min=1, help="How many at most, the latest of each partition.")] = LIMIT,
     as_json: AsJson = False,
 ) -> None:
-    """List the dead letters: where each lies, where it came from, and why."""
-    from collections import deque
-
+    """List the dead letters: where each lies, where it came from, why, and when it was sent again."""
     from infra.cli.console import OUT, print_json
     from infra.dead_letters import letters
     from infra.preparing import kafka_at
@@ -35,11 +35,11 @@ def list_letters(
 
     told = invocation(ctx)
     with reaching(told.settings()) as endpoints:
-        latest = deque(letters(told.application(), kafka_at(endpoints)), maxlen=limit)
+        latest = letters(told.application(), kafka_at(endpoints), limit)
     if as_json:
         print_json([_facts(each) for each in latest])
     elif latest:
-        OUT.print(_table(list(latest)))
+        OUT.print(_table(latest))
     else:
         OUT.print("[green]No dead letters.[/green]")
 
@@ -69,8 +69,8 @@ def show(
     if as_json:
         print_json({**facts, "value_hex": value.hex()})
         return
-    for name, fact in facts.items():
-        if fact not in (None, {}):
+    for name, fact in (facts | {"sent_again_ms": None, "sent again": _times(found.sent_again_ms)}).items():
+        if fact not in (None, {}, ""):
             OUT.print(f"{name:<12}", style="dim", end="")
             OUT.print(str(fact), markup=False)
     OUT.print("\n".join(hexdump(value[:HEXDUMP_BYTES_MAX])), markup=False)
@@ -84,7 +84,10 @@ def retry(
     places: Annotated[list[str], typer.Argument(metavar="PARTITION@OFFSET ...", help="Where they lie.")],
     as_json: AsJson = False,
 ) -> None:
-    """Send dead letters again: the original bytes, key and headers, to the original topic and partition."""
+    """Send dead letters again: the original bytes, key and headers, to the original topic and partition.
+
+    A command keeps the id that it had, so it acts once, however often it is sent.
+    """
     from infra.cli.console import OUT, print_json
     from infra.dead_letters import letter_at, send_again
     from infra.preparing import kafka_at
@@ -95,7 +98,9 @@ def retry(
     with reaching(told.settings()) as endpoints:
         kafka = kafka_at(endpoints)
         # Each once, and all of them looked up before any is sent.
-        count = send_again(kafka, [letter_at(application, kafka, place) for place in dict.fromkeys(places)])
+        count = send_again(
+            application, kafka, [letter_at(application, kafka, place) for place in dict.fromkeys(places)]
+        )
     if as_json:
         print_json({"sent": count})
     else:
@@ -126,7 +131,18 @@ def _facts(found: Letter) -> dict[str, Any]:
         "bytes": len(letter.value or b""),
         "error": letter.error,
         "reason": letter.reason,
+        "sent_again_ms": list(found.sent_again_ms),
     }
+
+
+def _times(times_ms: Sequence[int]) -> str:
+    """Return how often something was done, and when the last time."""
+    from datetime import UTC, datetime
+
+    if not times_ms:
+        return ""
+    last = datetime.fromtimestamp(max(times_ms) / 1000, UTC).isoformat(" ", "seconds")
+    return last if len(times_ms) == 1 else f"{len(times_ms)} times, last {last}"
 
 
 def _headers(found: Letter) -> dict[str, str | None]:
@@ -142,7 +158,7 @@ def _table(found: list[Letter]) -> object:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("place", "topic", "position", "key", "error", "reason"):
+    for heading in ("place", "topic", "position", "key", "error", "reason", "sent again"):
         table.add_column(heading, overflow="fold")
     for each in found:
         facts = {name: "" if fact is None else escape(str(fact)) for name, fact in _facts(each).items()}
@@ -153,6 +169,7 @@ def _table(found: list[Letter]) -> object:
             facts.get("key", ""),
             f"[red]{facts['error']}[/red]",
             facts["reason"],
+            _times(each.sent_again_ms),
         ]
         table.add_row(facts["place"], *cells)
     return table

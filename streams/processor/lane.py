@@ -15,7 +15,7 @@ from schemas.codec import MessageCodec
 from schemas.dead_letters import DeadLetter
 from schemas.errors import DecodingError
 from schemas.messages import Command
-from schemas.metadata import CommandMetadata, EventMetadata
+from schemas.metadata import CommandMetadata, EventMetadata, implied_id
 from schemas.outcomes import OutcomeCodec
 from schemas.registry import SchemaIds
 from schemas.topics import AggregateTopics
@@ -60,7 +60,7 @@ class Lane:
                 raise _wrong_key(command, record.key())
         except DecodingError as error:
             return Unreadable(dead_letter(record, error), self._command_id(record))
-        command_id = metadata.command_id or f"{record.topic()}-{record.partition()}-{record.offset()}"
+        command_id = metadata.command_id or id_of(record)
         return new_tuple(Asked, (command, metadata, command_id))
 
     def _command_id(self, record: Message) -> str | None:
@@ -84,6 +84,11 @@ def lanes(application: Application, ids: SchemaIds, partitions: int) -> Iterator
             Processing(aggregate, events, partitions),
             fingerprint(aggregate, application.evolution),
         )
+
+
+def id_of(record: Message) -> str:
+    """Return the id of a command that has none of its own."""
+    return implied_id(record.topic(), record.partition(), record.offset(), record.headers())
 
 
 def dead_letter(record: Message, error: Exception) -> DeadLetter:

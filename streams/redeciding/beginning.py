@@ -13,7 +13,7 @@ from pathlib import Path
 from confluent_kafka import Message
 
 from schemas.errors import DecodingError
-from streams.processor.lane import Lane
+from streams.processor.lane import Lane, id_of
 from streams.processor.local_state import LocalState
 from streams.processor.memory import PartitionMemory
 
@@ -48,7 +48,7 @@ def _offsets(lane: Lane, folder: Path, commands: Iterable[Message]) -> Partition
             told = lane.commands.decode_metadata(record.value() or b"").command_id
         except DecodingError:
             told = None
-        command_id = told or f"{place[0]}-{place[1]}-{offset}"
+        command_id = told or id_of(record)
         known = offsets.outcome(command_id)
         offsets.learn_outcome(command_id, 0, b"%d" % offset if known is None else b"%b %d" % (known, offset))
         offsets.position[place] = offset + 1

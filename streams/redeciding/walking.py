@@ -23,7 +23,7 @@ from streams.kernel.errors import LogBroken
 from streams.kernel.processing import FAILED
 from streams.kernel.redeciding import Ending, read, recorded
 from streams.kernel.remembering import remember
-from streams.processor.lane import Lane, Unreadable
+from streams.processor.lane import Lane, Unreadable, id_of
 from streams.processor.memory import PartitionMemory
 from streams.redeciding.ahead import Ahead
 
@@ -94,7 +94,7 @@ class Walk:
         for record in self._commands:
             self._memory.advance(record.timestamp()[1])
             asked = self._lane.read(record)
-            command_id = asked.command_id or f"{record.topic()}-{record.partition()}-{record.offset()}"
+            command_id = asked.command_id or id_of(record)
             if isinstance(asked, Unreadable):
                 command: Command[Any, Any] | Unreadable = asked
             elif isinstance(asked.command, AskOutcome):
@@ -107,10 +107,12 @@ class Walk:
             if self._is_repeat(command_id, answer, own):
                 self.repeated += 1
                 continue
-            metadata = CommandMetadata() if isinstance(asked, Unreadable) else asked.metadata
+            metadata = CommandMetadata(asked.command_id) if isinstance(asked, Unreadable) else asked.metadata
             then = recorded(answer and answer.outcome, read(self._lane.events, (each.data for each in own)))
             yield Met(record, command, metadata, command_id, then, _time_ms(record, answer, own))
-            self._learn(record, command_id, answer, own)
+            # Without an own id it is sent again only if it failed, whether or not its outcome is there to say so.
+            nothing = answer is None and not own and metadata.command_id is None
+            self._learn(record, None if nothing else command_id, answer, own)
 
     def left(self) -> Fact | None:
         """Return the next event that no command was met for."""
@@ -156,10 +158,10 @@ class Walk:
         known = self._memory.outcome(command_id)
         return known is not None and (answer is None or known in (answer.encoded, b""))
 
-    def _learn(self, record: Message, command_id: str, answer: Answer | None, own: list[Fact]) -> None:
+    def _learn(self, record: Message, command_id: str | None, answer: Answer | None, own: list[Fact]) -> None:
         for fact in own:
             self._fold(fact)
-        if answer is None or answer.outcome.status != FAILED:
+        if command_id is not None and (answer is None or answer.outcome.status != FAILED):
             time_ms = _time_ms(record, answer, own)
             self._memory.learn_outcome(command_id, time_ms, answer.encoded if answer else b"")
         self._memory.position[str(record.topic()), int(record.partition() or 0)] = int(record.offset() or 0) + 1
