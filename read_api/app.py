@@ -22,15 +22,19 @@ from read_api.read_model import PostgresReadModel
 from read_api.registry_routes import Contents, registry_routes
 from read_api.watching import watch
 from schemas.errors import DefinitionError
+from streams.kafka.log_end import LogEnd
 from streams.kernel.application import Application
 
 RESERVED = frozenset({"commands", "docs", "health", "live", "metrics", "queries", "ready", "redoc", "registry"})
 
 
-def create_app(application: Application, dsn: str, registry: Contents | None = None) -> FastAPI:
+def create_app(
+    application: Application, dsn: str, registry: Contents | None = None, log_end: LogEnd | None = None
+) -> FastAPI:
     """Return the application's read API. It connects to `dsn` as the application's reader.
 
-    With `registry`, its contents are served under `/registry` as Confluent's registry would.
+    With `registry`, its contents are served under `/registry` as Confluent's registry would. With `log_end`, positions
+    beyond the log are refused instead of waited for.
 
     Raises:
         DefinitionError: a projection has the name of a route of the API's own.
@@ -38,7 +42,7 @@ def create_app(application: Application, dsn: str, registry: Contents | None = N
     for projection in application.newest_projections:
         if projection.name in RESERVED:
             raise DefinitionError(f"projection {projection.name}: the read API has a route of this name, rename it")
-    read_model = PostgresReadModel(application, dsn)
+    read_model = PostgresReadModel(application, dsn, log_end)
     app = FastAPI(
         title=f"{application.name}: read API",
         summary="Projections of the event log, and queries over them.",

@@ -51,6 +51,7 @@ class QueryBus:
         """Answer a query.
 
         Raises:
+            BeyondLog: `after` is beyond the log's end.
             HandlerNotFound: nobody handles its type.
             InvalidPosition: `after` speaks of another topic of the same name.
             Stale: the read model has not reached `after` within `timeout_s`.

@@ -7,12 +7,20 @@ import uvicorn
 
 from read_api.app import create_app
 from read_api.registry_routes import Contents
+from streams.kafka.log_end import LogEnd
 from streams.kernel.application import Application
 
 GRACE_S = 5
 
 
-def run(application: Application, dsn: str, host: str, port: int, registry: Contents | None = None) -> None:
-    """Serve the application's read API, and the schema registry that is given."""
-    app = create_app(application, dsn, registry)
+def run(
+    application: Application,
+    dsn: str,
+    host: str,
+    port: int,
+    registry: Contents | None = None,
+    log_end: LogEnd | None = None,
+) -> None:
+    """Serve the application's read API, and the schema registry that is given; `log_end` refuses positions beyond."""
+    app = create_app(application, dsn, registry, log_end)
     uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=GRACE_S)

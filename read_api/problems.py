@@ -5,6 +5,7 @@ status  type (urn:kafold:problem:…)     what it means, and what to do
 ======  ==============================  ===================================================================
 404     no-such-row, no-such-page       not there (with `after`: not there at that position either)
 409     other-log                       `after` is of a log that no longer exists: it will never be reached
+409     beyond-log                      `after` is beyond the log's end, `end`: nobody was given this position
 412     stale                           `after` is not reached yet: ask again; `at` says how far it is
 422     invalid-request                 the request cannot be understood; `errors` says where
 503     unavailable                     the database does not answer: ask again later
@@ -28,6 +29,7 @@ from starlette.exceptions import HTTPException
 
 from read_api.bus import Stale
 from schemas.errors import InvalidPosition
+from streams.kernel.errors import BeyondLog
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:kafold:problem:"
@@ -49,6 +51,7 @@ class Problem(BaseModel):
     status: int = Field(description="the HTTP status")
     detail: str | None = Field(None, description="what is wrong this time")
     errors: list[InvalidField] | None = Field(None, description="with invalid-request: each thing that is wrong")
+    end: str | None = Field(None, description="with beyond-log: the position of the log's end")
     at: str | None = Field(None, description="with stale: the position that the projection has reached")
 
 
@@ -76,6 +79,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(NotThere, _not_there)
     app.add_exception_handler(Stale, _stale)
+    app.add_exception_handler(BeyondLog, _beyond_log)
     app.add_exception_handler(InvalidPosition, _other_log)
     app.add_exception_handler(psycopg.DataError, _data)
     for unavailable in (psycopg.OperationalError, PoolTimeout):
@@ -117,6 +121,11 @@ async def _not_there(_request: Request, error: Exception) -> JSONResponse:
 async def _stale(_request: Request, error: Exception) -> JSONResponse:
     at = str(error.at) if isinstance(error, Stale) else ""
     return problem(HTTPStatus.PRECONDITION_FAILED, "stale", str(error), RETRY_AFTER, at=at)
+
+
+async def _beyond_log(_request: Request, error: Exception) -> JSONResponse:
+    end = str(error.end) if isinstance(error, BeyondLog) else ""
+    return problem(HTTPStatus.CONFLICT, "beyond-log", str(error), end=end)
 
 
 async def _other_log(_request: Request, error: Exception) -> JSONResponse:

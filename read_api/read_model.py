@@ -20,6 +20,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from read_api.bus import Stale
 from schemas.position import Position
+from streams.kafka.log_end import CHECK_AFTER_S, LogEnd
 from streams.kernel.application import Application
 from streams.kernel.query import Record, Select
 from streams.postgres.checkpoints import POLL_S_MAX, POLL_S_MIN, Reached, reached
@@ -45,8 +46,10 @@ WHERE application = %s AND projection = %s AND key = ANY(%s)
 class PostgresReadModel:
     """The read model of one application: an async context manager, which opens and closes its connections."""
 
-    def __init__(self, application: Application, dsn: str) -> None:
+    def __init__(self, application: Application, dsn: str, log_end: LogEnd | None = None) -> None:
+        """`log_end`: what refuses positions that nobody was given; None: they are waited for like any other."""
         self._application = application
+        self._log_end = log_end
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[dict[str, Any]]] = AsyncConnectionPool(
             reader_conninfo(dsn, application.name),
             min_size=1,
@@ -77,13 +80,19 @@ class PostgresReadModel:
         """Wait until a projection has reached a position. Events that it does not fold cannot change it.
 
         Raises:
+            BeyondLog: the log does not go so far.
             InvalidPosition: the position speaks of another topic of the same name.
             Stale: it has not come that far in time.
         """
         goal = after.only(self._sources(projection))
-        deadline, pause_s = time.monotonic() + timeout_s, POLL_S_MIN
+        began, pause_s = time.monotonic(), POLL_S_MIN
+        unchecked = self._log_end
         while (waited := reached(await self._position(projection), goal)).reached is not Reached.YES:
-            if time.monotonic() >= deadline:
+            waited_s = time.monotonic() - began
+            if unchecked is not None and waited_s >= min(timeout_s, CHECK_AFTER_S):
+                await asyncio.to_thread(unchecked.check, goal)
+                unchecked = None
+            if waited_s >= timeout_s:
                 raise Stale(projection, waited.position, goal)
             # The database has no way to say "now": the checkpoint is asked for, less and less often.
             await asyncio.sleep(pause_s)

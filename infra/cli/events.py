@@ -45,6 +45,7 @@ def load(
     from streams.event_store.history import rebuild
     from streams.event_store.moment import as_of, parse_moment
     from streams.event_store.store import EventStore
+    from streams.kafka.log_end import LogEnd
     from streams.kernel.partitioner import partition_of
 
     told = invocation(ctx)
@@ -56,7 +57,10 @@ def load(
     with (
         reaching(settings) as endpoints,
         schema_ids(settings, kafka_at(endpoints)) as ids,
-        EventStore(application, kind, dsn=endpoints.dsn, ids=ids, partitions=settings.partitions) as store,
+        LogEnd(kafka_at(endpoints)) as log_end,
+        EventStore(
+            application, kind, dsn=endpoints.dsn, ids=ids, partitions=settings.partitions, log_end=log_end
+        ) as store,
     ):
         history = store.load(aggregate_id, upto, goal, timeout_s)
     if then is not None:

@@ -108,13 +108,17 @@ def api(
     from infra.preparing import kafka_at
     from infra.registries import embedded_contents
     from read_api.main import run
+    from streams.kafka.log_end import LogEnd
 
     told = invocation(ctx)
     told.log_to_console()
     settings = told.settings()
     with engines(settings) as endpoints:
-        registry = embedded_contents(settings, kafka_at(endpoints))
-        run(told.application(), endpoints.dsn, host or settings.api.host, port or settings.api.port or 8000, registry)
+        kafka = kafka_at(endpoints)
+        registry = embedded_contents(settings, kafka)
+        address = host or settings.api.host, port or settings.api.port or 8000
+        with LogEnd(kafka) as log_end:
+            run(told.application(), endpoints.dsn, *address, registry, log_end)
 
 
 def _watch(host: str, told: int | None, base: int | None, slot: int) -> tuple[str, int] | None:

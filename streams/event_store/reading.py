@@ -15,9 +15,10 @@ from psycopg import sql
 from psycopg_pool import ConnectionPool
 
 from schemas.position import Place, Position
+from streams.kafka.log_end import CHECK_AFTER_S, LogEnd
 from streams.kernel.errors import Stale
 from streams.postgres import journal
-from streams.postgres.checkpoints import JOURNAL, Reached, reached, wait_on
+from streams.postgres.checkpoints import JOURNAL, Reached, Waited, reached, wait_on
 from streams.postgres.connection import Connection
 
 CONNECTIONS_MAX = 4
@@ -61,8 +62,9 @@ class Found(NamedTuple):
 class JournalReader:
     """Reads the journal of one topic. It may be shared between threads."""
 
-    def __init__(self, dsn: str, application: str, topic: str) -> None:
-        """Open the connections."""
+    def __init__(self, dsn: str, application: str, topic: str, log_end: LogEnd | None = None) -> None:
+        """Open the connections. `log_end`: what refuses offsets that the topic does not have."""
+        self._log_end = log_end
         self._application = application
         self._topic = topic
         self._statement = sql.SQL(_READ).format(journal.table(topic)).as_bytes()
@@ -89,6 +91,7 @@ class JournalReader:
         """Return the same, once the journal has come to an offset of the partition. Blocks for at most `timeout_s`.
 
         Raises:
+            BeyondLog: the topic does not go so far.
             InvalidPosition: the topic has another UUID now.
             Stale: the journal has not come so far in time.
         """
@@ -98,7 +101,7 @@ class JournalReader:
         if reached(found.position, goal).reached is Reached.YES:
             return found
         with self._pool.connection() as connection:
-            waited = wait_on(connection, self._application, JOURNAL.name, goal, timeout_s)
+            waited = self._wait(connection, goal, timeout_s)
         if waited.reached is not Reached.YES:
             raise Stale(f"the journal of {self._topic}", waited.position.only([self._topic]), goal)
         return self.read(aggregate_id, partition, upto)
@@ -106,6 +109,15 @@ class JournalReader:
     def close(self) -> None:
         """Close the connections."""
         self._pool.close()
+
+    def _wait(self, connection: Connection, goal: Position, timeout_s: float) -> Waited:
+        soon_s = min(timeout_s, CHECK_AFTER_S)
+        waited = wait_on(connection, self._application, JOURNAL.name, goal, soon_s)
+        if waited.reached is Reached.YES:
+            return waited
+        if self._log_end is not None:
+            self._log_end.check(goal)
+        return wait_on(connection, self._application, JOURNAL.name, goal, timeout_s - soon_s)
 
     def _read(self, aggregate_id: str, partition: int, upto: int) -> Found:
         parameters = {

@@ -23,6 +23,7 @@ from schemas.position import Position
 from schemas.registry import SchemaIds
 from streams.event_store.history import History, Recorded
 from streams.event_store.reading import ALL, Found, JournalReader
+from streams.kafka.log_end import LogEnd
 from streams.kernel.aggregate import Aggregate, State
 from streams.kernel.application import Application
 from streams.kernel.errors import ParkedHistory
@@ -49,14 +50,19 @@ class EventStore(Generic[S, C, Ev]):
         ids: SchemaIds,
         partitions: int,
         commands: CommandBus | None = None,
+        log_end: LogEnd | None = None,
     ) -> None:
-        """`partitions`: of the application's topics. `commands`: the way to the owners, which `append` needs."""
+        """Open the connections.
+
+        `partitions`: of the application's topics. `commands`: the way to the owners, which `append` needs. `log_end`:
+        what refuses a position that nobody was given; without it, `load` waits for it like for any other.
+        """
         self._aggregate = aggregate
         self._topic = application.topics(aggregate).events
         self._codec = application.event_codec(aggregate, ids)
         self._partitions = partitions
         self._commands = commands
-        self._journal = JournalReader(dsn, application.name, self._topic)
+        self._journal = JournalReader(dsn, application.name, self._topic, log_end)
 
     def load(
         self, aggregate_id: str, upto: int | None = None, at_least: Position | None = None, timeout_s: float = WAIT_S
@@ -67,6 +73,7 @@ class EventStore(Generic[S, C, Ev]):
         `timeout_s` until it has.
 
         Raises:
+            BeyondLog: `at_least` is beyond the log's end.
             DecodingError: an event cannot be read by today's classes.
             InvalidPosition: `at_least` speaks of another topic of the same name.
             ParkedHistory: an event of the aggregate could not be taken into the journal.

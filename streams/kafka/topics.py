@@ -90,10 +90,10 @@ def setting_problems(name: str, actual: Mapping[str, str], declared: Mapping[str
     return problems
 
 
-def topic_ids(kafka: Kafka, names: Iterable[str]) -> dict[str, str]:
+def topic_ids(kafka: Kafka, names: Iterable[str], timeout_s: float = TIMEOUT_S) -> dict[str, str]:
     """Return each topic's UUID, as Kafka prints it."""
     admin = AdminClient(kafka.admin())  # kept: its futures die with it
-    futures = admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_S)
+    futures = admin.describe_topics(TopicCollection(list(names)), request_timeout=timeout_s)
     return {name: topic_id_text(future.result().topic_id) for name, future in futures.items()}
 
 

@@ -9,6 +9,7 @@
     ├── TransactionAborted  a transaction was given up and nothing of it happened: rewind and do it again
     ├── WrongKey          (a DecodingError) a command's Kafka key is not where or what it must be: dead-letter it
     ├── LocalStateUnreadable  a cache on disk is damaged: exit; the next start rebuilds it from the log
+    ├── BeyondLog         (an InvalidPosition) the log does not go so far: nobody was given this position
     ├── Stale             a copy of the log has not come to a position in time: ask again, or without the position
     ├── BeyondDedupeWindow  a process manager's fact is too old to send commands for: look whether they were, discard it
     ├── SendFailed        Kafka did not take a process manager's commands: exit, they are sent again after a restart
@@ -16,7 +17,7 @@
     └── LogBroken         the log contradicts itself (a version is missing or twice): stop and look
 """
 
-from schemas.errors import DecodingError, KafoldError
+from schemas.errors import DecodingError, InvalidPosition, KafoldError
 from schemas.position import Position
 
 
@@ -46,6 +47,16 @@ class LogBroken(KafoldError):
 
 class LocalStateUnreadable(KafoldError):
     """A processor's cache on its disk is damaged. Exit; the next start throws it away and reads the log instead."""
+
+
+class BeyondLog(InvalidPosition):
+    """A position lies beyond the log's end, so nobody was given it. To wait for it would be in vain."""
+
+    def __init__(self, end: Position, goal: Position) -> None:
+        """`end`: where the log ends, in the goal's topics."""
+        super().__init__(f"the log ends at {end}: the position {goal} is beyond it, and was never given to anybody")
+        self.end = end
+        self.goal = goal
 
 
 class Stale(KafoldError):

@@ -41,6 +41,12 @@ def test_a_history_is_loaded_and_the_journal_verified(up: Up) -> None:
     assert history["state"] == {"user_id": "evi", "email": "e@x", "active": True}
     assert "UserCreated" in kafold(up, "events", "load", "user", "evi").stdout
 
+    beyond = f"{position}000000"
+    for option in ("--at-least", "--as-of"):
+        refused = kafold(up, "events", "load", "user", "evi", option, beyond, "--timeout-s", "60")
+        assert refused.returncode == 3
+        assert "the log ends at" in refused.stderr
+
     found = kafold(up, "events", "verify", "--json")
     assert found.returncode == 0, found.stdout + found.stderr
     assert [each["difference"] for each in json.loads(found.stdout)] == [None, None]

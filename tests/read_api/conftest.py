@@ -14,6 +14,8 @@ from infra.engines.ports import LOOPBACK
 from infra.waiting import wait_until
 from read_api.app import create_app
 from streams.domain.shop.app import shop
+from streams.kafka.log_end import LogEnd
+from streams.kernel.application import Application
 from streams.postgres.setup import prepare
 
 EVENTS_ID = "AAAAAAAAAAAAAAAAAAAAAA"
@@ -40,9 +42,10 @@ def read_database(database: str) -> str:
 
 
 @contextmanager
-def serving(dsn: str) -> Iterator[httpx.Client]:
+def serving(dsn: str, application: Application = shop, log_end: LogEnd | None = None) -> Iterator[httpx.Client]:
     """The shop's API on a free port, and a client that asks it over HTTP."""
-    server = uvicorn.Server(uvicorn.Config(create_app(shop, dsn), log_level="critical"))
+    app = create_app(application, dsn, log_end=log_end)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
     with socket.create_server((LOOPBACK, 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
