@@ -272,8 +272,9 @@ def test_a_log_that_has_lost_its_beginning_is_refused_where_it_has_to_be_read(wo
     key, moment = max(world.versions), str(world.position)
     before = as_of(world, customer_summary, key, moment)
     ends = [TopicPartition(*place, end) for place, end in world.ends.items()]
-    for future in AdminClient(world.kafka.admin()).delete_records(ends).values():
-        future.result()
+    admin = AdminClient(world.kafka.admin())
+    for future in admin.delete_records(ends).values():
+        future.result(60)
     with pytest.raises(TopicProblem, match=r"begins at offset \d+: the events before are lost"):
         as_of(world, daily_sales, date(1997, 1, 1), moment)
     assert as_of(world, customer_summary, key, moment) == before  # the journal has them
