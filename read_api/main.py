@@ -7,12 +7,16 @@ import uvicorn
 
 from read_api.app import create_app
 from read_api.registry_routes import Contents
+from read_api.rows_then import RowsThen
 from streams.kernel.application import Application
 
 GRACE_S = 5
 
 
-def run(application: Application, dsn: str, host: str, port: int, registry: Contents | None = None) -> None:
-    """Serve the application's read API, and the schema registry that is given."""
-    app = create_app(application, dsn, registry)
+def run(
+    application: Application, dsn: str, host: str, port: int, registry: Contents | None = None,
+    rows_then: RowsThen | None = None,
+) -> None:  # fmt: skip
+    """Serve the application's read API, the schema registry that is given, and rows as of a moment."""
+    app = create_app(application, dsn, registry, rows_then)
     uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=GRACE_S)

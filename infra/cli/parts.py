@@ -106,15 +106,21 @@ def api(
     """Run the read API."""
     from infra.engines import engines
     from infra.preparing import kafka_at
-    from infra.registries import embedded_contents
+    from infra.registries import embedded_contents, schema_ids_when_asked
     from read_api.main import run
+    from read_api.rows_then import RowsThen
 
     told = invocation(ctx)
     told.log_to_console()
     settings = told.settings()
     with engines(settings) as endpoints:
-        registry = embedded_contents(settings, kafka_at(endpoints))
-        run(told.application(), endpoints.dsn, host or settings.api.host, port or settings.api.port or 8000, registry)
+        application, kafka, dsn = told.application(), kafka_at(endpoints), endpoints.dsn
+        with schema_ids_when_asked(settings, kafka) as ids:
+            rows_then = RowsThen(application, dsn, settings.partitions, ids)
+            run(
+                application, dsn, host or settings.api.host, port or settings.api.port or 8000,
+                embedded_contents(settings, kafka), rows_then,
+            )  # fmt: skip
 
 
 def _watch(host: str, told: int | None, base: int | None, slot: int) -> tuple[str, int] | None:

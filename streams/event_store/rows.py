@@ -42,30 +42,15 @@ class AggregateRows:
             for each in projection.of
         ]
 
-    def check(self, key: str, moment: Moment) -> None:
-        """Refuse a moment that says nothing of this row.
-
-        Raises:
-            InvalidPosition: the text says why.
-        """
-        if moment.version is not None and len(self._stores) > 1:
-            names = " and ".join(each.name for each in self._projection.of)
-            raise InvalidPosition(
-                f"{moment.version} is a version, but {self._projection.name} folds {names}, which have one each: name "
-                "a position or a time"
-            )
-        for store in self._stores:
-            moment.end_at(store.place_of(key))
-
     def row(self, key: str, moment: Moment, at_least: Position | None = None, timeout_s: float = WAIT_S) -> RowThen:
         """Return a row as of a moment. Blocks for at most `timeout_s` until the journal has come to it.
 
         Raises:
             DecodingError: an event cannot be read by today's classes.
-            InvalidPosition: a position says nothing of the row's aggregate, or is of another topic of the same name.
+            InvalidPosition: the moment says nothing of the row, or is of another topic of the same name.
             Stale: the journal has not come so far in time.
         """
-        self.check(key, moment)
+        check_moment(self._projection, moment)
         histories = [store.as_of(key, moment, at_least, timeout_s) for store in self._stores]
         made = RowFold(self._projection, key)
         located = in_order(each for history in histories for each in _located(history))
@@ -94,6 +79,23 @@ class AggregateRows:
     def _has_any(self, key: str) -> bool:
         histories = [store.as_of(key, ALWAYS) for store in self._stores]
         return any(type(each.event) in self._projection.event_types for history in histories for each in history)
+
+
+def check_moment(projection: AnyProjection, moment: Moment) -> None:
+    """Refuse a version where it is not one aggregate's.
+
+    Raises:
+        InvalidPosition: the text says why.
+    """
+    if moment.version is None:
+        return
+    wrong = None
+    if not projection.on_aggregate_key:
+        wrong = f"rows of {projection.name} are not keyed by their aggregate"
+    elif len(projection.of) > 1:
+        wrong = f"{projection.name} folds {' and '.join(each.name for each in projection.of)}, which have one each"
+    if wrong is not None:
+        raise InvalidPosition(f"{moment.version} is a version, but {wrong}: name a position or a time")
 
 
 def _located(history: History[Any]) -> Iterator[Located]:

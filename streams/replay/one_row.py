@@ -12,11 +12,10 @@ from contextlib import closing
 from itertools import zip_longest
 from typing import Any
 
-from schemas.errors import InvalidPosition
 from schemas.position import Place, Position
 from schemas.registry import SchemaIds
 from streams.event_store.moment import Moment
-from streams.event_store.rows import AggregateRows
+from streams.event_store.rows import AggregateRows, check_moment
 from streams.event_store.store import WAIT_S
 from streams.kafka.config import Kafka
 from streams.kafka.scanning import OnProgress
@@ -47,11 +46,7 @@ def row_as_of(
     if projection.on_aggregate_key:
         with AggregateRows(application, projection, dsn=dsn, ids=ids, partitions=partitions) as rows:
             return rows.row(str(key), moment, timeout_s=timeout_s)
-    if moment.version is not None:
-        raise InvalidPosition(
-            f"{moment.version} is a version, but rows of {projection.name} are not keyed by their aggregate: name a "
-            "position or a time"
-        )
+    check_moment(projection, moment)
     return _from_log(application, projection, key, moment, kafka, ids, on_progress)
 
 

@@ -13,6 +13,7 @@ import uvicorn
 from infra.engines.ports import LOOPBACK
 from infra.waiting import wait_until
 from read_api.app import create_app
+from read_api.rows_then import RowsThen
 from streams.domain.shop.app import shop
 from streams.postgres.setup import prepare
 
@@ -40,9 +41,9 @@ def read_database(database: str) -> str:
 
 
 @contextmanager
-def serving(dsn: str) -> Iterator[httpx.Client]:
+def serving(dsn: str, rows_then: RowsThen | None = None) -> Iterator[httpx.Client]:
     """The shop's API on a free port, and a client that asks it over HTTP."""
-    server = uvicorn.Server(uvicorn.Config(create_app(shop, dsn), log_level="critical"))
+    server = uvicorn.Server(uvicorn.Config(create_app(shop, dsn, rows_then=rows_then), log_level="critical"))
     with socket.create_server((LOOPBACK, 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
