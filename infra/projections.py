@@ -11,7 +11,7 @@ from typing import Any
 from confluent_kafka import Consumer
 
 from infra.progress import ends_of
-from schemas.position import Place
+from schemas.position import Place, Position
 from streams.kafka.config import Kafka
 from streams.kernel.application import AnyProjection, Application
 from streams.postgres.columns import row_shape
@@ -19,7 +19,7 @@ from streams.postgres.connection import connect
 
 _VERSIONS = "SELECT projection, version, live FROM kafold.projections WHERE application = %s ORDER BY 1, 2"
 _CHECKPOINTS = """
-SELECT projection, version, topic, partition, next FROM kafold.checkpoints WHERE application = %s
+SELECT projection, version, topic, partition, next, topic_id FROM kafold.checkpoints WHERE application = %s
 """
 _PARKED = """
 SELECT projection, version, count(*), sum(events)::bigint FROM kafold.parked_keys WHERE application = %s GROUP BY 1, 2
@@ -32,7 +32,7 @@ Version = tuple[str, int]
 class Listed:
     """One version of a projection. `shown`: the view shows it. `in_code`: this application has it.
 
-    `folded` counts offsets, `lag` those that wait; both None where nothing of it runs or ran.
+    `folded` counts offsets, `lag` those that wait; both, and `position`, None where nothing of it runs or ran.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Listed:
     sources: Sequence[str]
     folded: int | None
     lag: int | None
+    position: str | None
     parked_keys: int
     parked_events: int
 
@@ -56,8 +57,10 @@ def list_projections(application: Application, kafka: Kafka, dsn: str) -> list[L
     with connect(dsn, "projections") as connection:
         live = {(name, version): shown for name, version, shown in connection.execute(_VERSIONS, [application.name])}
         positions: dict[Version, dict[Place, int]] = {}
-        for name, version, topic, partition, at in connection.execute(_CHECKPOINTS, [application.name]):
+        uuids: dict[Version, dict[str, str]] = {}
+        for name, version, topic, partition, at, uuid in connection.execute(_CHECKPOINTS, [application.name]):
             positions.setdefault((name, version), {})[topic, partition] = at
+            uuids.setdefault((name, version), {})[topic] = uuid
         parked = {
             (name, at): (keys, events) for name, at, keys, events in connection.execute(_PARKED, [application.name])
         }
@@ -80,6 +83,7 @@ def list_projections(application: Application, kafka: Kafka, dsn: str) -> list[L
                 else sorted({topic for topic, _ in position or ()}),
                 folded=sum(position.values()) if position else None,
                 lag=_lag(position, ends) if position else None,
+                position=str(Position(position, uuids[version])) if position else None,
                 parked_keys=parked.get(version, (0, 0))[0],
                 parked_events=parked.get(version, (0, 0))[1],
             )

@@ -5,7 +5,7 @@ Promises: whoever needs schema ids asks here, and gets the same port from either
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from infra.settings import RegistrySettings, Settings, SettingsError
@@ -41,6 +41,24 @@ def register_application(settings: Settings, kafka: Kafka, dsn: str, application
 def embedded_contents(settings: Settings, kafka: Kafka) -> Callable[[], Registry] | None:
     """Return what reads the embedded registry, from the first call on; None: the registry is elsewhere."""
     return _Contents(kafka) if settings.registry.url is None else None
+
+
+@contextmanager
+def schema_ids_when_asked(settings: Settings, kafka: Kafka) -> Iterator[Callable[[], SchemaIds]]:
+    """What opens the registry's ids at its first call, and gives the same ones from then on, for the block's duration.
+
+    For the read API, which starts without Kafka too.
+    """
+    with ExitStack() as opened:
+        lock, found = threading.Lock(), list[SchemaIds]()
+
+        def ids() -> SchemaIds:
+            with lock:
+                if not found:
+                    found.append(opened.enter_context(schema_ids(settings, kafka)))
+                return found[0]
+
+        yield ids
 
 
 class _Contents:

@@ -20,6 +20,7 @@ from read_api.queries import TableQueries
 from read_api.query_routes import query_routes
 from read_api.read_model import PostgresReadModel
 from read_api.registry_routes import Contents, registry_routes
+from read_api.rows_then import RowsThen
 from read_api.watching import watch
 from schemas.errors import DefinitionError
 from streams.kafka.log_end import LogEnd
@@ -29,12 +30,17 @@ RESERVED = frozenset({"commands", "docs", "health", "live", "metrics", "queries"
 
 
 def create_app(
-    application: Application, dsn: str, registry: Contents | None = None, log_end: LogEnd | None = None
+    application: Application,
+    dsn: str,
+    registry: Contents | None = None,
+    rows_then: RowsThen | None = None,
+    log_end: LogEnd | None = None,
 ) -> FastAPI:
     """Return the application's read API. It connects to `dsn` as the application's reader.
 
-    With `registry`, its contents are served under `/registry` as Confluent's registry would. With `log_end`, positions
-    beyond the log are refused instead of waited for.
+    With `registry`, its contents are served under `/registry` as Confluent's registry would. With `rows_then`, which it
+    closes in the end, rows are served as of a moment too. With `log_end`, positions beyond the log are refused instead
+    of waited for.
 
     Raises:
         DefinitionError: a projection has the name of a route of the API's own.
@@ -46,7 +52,7 @@ def create_app(
     app = FastAPI(
         title=f"{application.name}: read API",
         summary="Projections of the event log, and queries over them.",
-        lifespan=_open(read_model),
+        lifespan=_open(read_model, rows_then),
     )
     tables = TableQueries(application)
     bus = QueryBus([tables.row_by_key, tables.page_of_rows, *application.queries], read_model)
@@ -57,17 +63,19 @@ def create_app(
     app.include_router(query_routes(application, bus))
     if registry is not None:
         app.include_router(registry_routes(registry), prefix="/registry")
-    app.include_router(projection_routes(application, bus, read_model.parked))
+    app.include_router(projection_routes(application, bus, read_model.parked, rows_then))
     problems.install(app)
     _document_problems(app)
     return app
 
 
-def _open(read_model: PostgresReadModel) -> Any:
+def _open(read_model: PostgresReadModel, rows_then: RowsThen | None) -> Any:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with read_model:
             yield
+        if rows_then is not None:
+            rows_then.close()
 
     return lifespan
 

@@ -7,6 +7,7 @@ import uvicorn
 
 from read_api.app import create_app
 from read_api.registry_routes import Contents
+from read_api.rows_then import RowsThen
 from streams.kafka.log_end import LogEnd
 from streams.kernel.application import Application
 
@@ -19,8 +20,12 @@ def run(
     host: str,
     port: int,
     registry: Contents | None = None,
+    rows_then: RowsThen | None = None,
     log_end: LogEnd | None = None,
 ) -> None:
-    """Serve the application's read API, and the schema registry that is given; `log_end` refuses positions beyond."""
-    app = create_app(application, dsn, registry, log_end)
+    """Serve the application's read API, the registry that is given, and rows as of a moment.
+
+    `log_end` refuses positions beyond it.
+    """
+    app = create_app(application, dsn, registry, rows_then, log_end)
     uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=GRACE_S)

@@ -13,6 +13,8 @@ from pydantic import AfterValidator, StringConstraints
 
 from schemas.errors import InvalidPosition
 from schemas.position import Position
+from streams.event_store.moment import Moment, parse_moment_or_version
+from streams.event_store.rows import check_moment
 from streams.kernel.application import AnyProjection, Application
 
 KEY_CHARS_MAX = 1_024
@@ -61,6 +63,40 @@ def freshness_of(application: Application) -> Callable[..., Freshness]:
     return freshness
 
 
+def moment_of(application: Application, projection: AnyProjection) -> Callable[..., Moment | None]:
+    """Return the dependency that reads `as_of` for a projection's rows."""
+    events = {application.topics(aggregate).events for aggregate in application.aggregates}
+
+    def moment(
+        as_of: Annotated[
+            str | None,
+            Query(
+                max_length=POSITION_CHARS_MAX,
+                description="the row as it was: at a position, a time (ISO 8601) or a version of its aggregate",
+                include_in_schema=projection.on_aggregate_key,
+            ),
+        ] = None,
+    ) -> Moment | None:
+        if as_of is None:
+            return None
+        if not projection.on_aggregate_key:
+            raise invalid(
+                "query.as_of",
+                f"the events of a row of {projection.name} may lie anywhere in the log: ask on the command line, "
+                f"`kafold projections row {projection.name} KEY --as-of …`",
+            )
+        try:
+            then = parse_moment_or_version(as_of)
+            check_moment(projection, then)
+        except InvalidPosition as error:
+            raise invalid("query.as_of", str(error)) from None
+        if then.position is not None:
+            _check_topics("query.as_of", then.position, events)
+        return then
+
+    return moment
+
+
 def only(known: Sequence[str]) -> Any:
     """Return a dependency that refuses parameters that nobody reads: a slip of the pen would change nothing."""
 
@@ -83,12 +119,14 @@ def _position(text: str, events: set[str]) -> Position:
         position = Position.parse(text)
     except InvalidPosition as error:
         raise invalid("query.after", str(error)) from None
-    except ValueError:  # a number of thousands of digits
-        raise invalid("query.after", "an offset in it is no number of 64 bits") from None
+    _check_topics("query.after", position, events)
+    return position
+
+
+def _check_topics(where: str, position: Position, events: set[str]) -> None:
     for topic, _ in position.offsets:
         if topic not in events:
-            raise invalid("query.after", f"{topic} is no events topic here; there are: {', '.join(sorted(events))}")
-    return position
+            raise invalid(where, f"{topic} is no events topic here; there are: {', '.join(sorted(events))}")
 
 
 def _storable(text: str) -> str:

@@ -4,11 +4,13 @@
 status  type (urn:kafold:problem:…)     what it means, and what to do
 ======  ==============================  ===================================================================
 404     no-such-row, no-such-page       not there (with `after`: not there at that position either)
-409     other-log                       `after` is of a log that no longer exists: it will never be reached
+404     no-row-then                     with `as_of`: it came later, or was deleted by then; `detail` says which
+409     other-log                       `after` or `as_of` is of a log that no longer exists: it will never be reached
 409     beyond-log                      `after` is beyond the log's end, `end`: nobody was given this position
-412     stale                           `after` is not reached yet: ask again; `at` says how far it is
+412     stale                           `after` or `as_of` is not reached yet: ask again; `at` says how far it is
 422     invalid-request                 the request cannot be understood; `errors` says where
-503     unavailable                     the database does not answer: ask again later
+500     unreadable-event                with `as_of`: today's classes cannot read an event of the row
+503     unavailable                     the database, or with `as_of` the registry, does not answer: ask again later
 ======  ==============================  ===================================================================
 
 412 for stale, because `after` is the asker's precondition on the read model, and it failed; 503 would tell a load
@@ -28,8 +30,9 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from read_api.bus import Stale
-from schemas.errors import InvalidPosition
+from schemas.errors import DecodingError, InvalidPosition
 from streams.kernel.errors import BeyondLog
+from streams.kernel.errors import Stale as JournalStale
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:kafold:problem:"
@@ -59,6 +62,14 @@ class NotThere(Exception):
     """There is no such row."""
 
 
+class NotThereThen(Exception):
+    """There was no such row at a moment, but there was or is one at others."""
+
+
+class Unavailable(Exception):
+    """Something that the answer needs does not answer."""
+
+
 def problem(status: HTTPStatus, kind: str, detail: str, headers: Mapping[str, str] = {}, **more: Any) -> JSONResponse:
     """Return a problem as a response."""
     title = kind.replace("-", " ").capitalize()
@@ -78,8 +89,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(NotThere, _not_there)
-    app.add_exception_handler(Stale, _stale)
+    app.add_exception_handler(NotThereThen, _not_there_then)
+    for stale in (Stale, JournalStale):
+        app.add_exception_handler(stale, _stale)
     app.add_exception_handler(BeyondLog, _beyond_log)
+    app.add_exception_handler(DecodingError, _unreadable)
+    app.add_exception_handler(Unavailable, _registry_unavailable)
     app.add_exception_handler(InvalidPosition, _other_log)
     app.add_exception_handler(psycopg.DataError, _data)
     for unavailable in (psycopg.OperationalError, PoolTimeout):
@@ -118,8 +133,20 @@ async def _not_there(_request: Request, error: Exception) -> JSONResponse:
     return problem(HTTPStatus.NOT_FOUND, "no-such-row", str(error))
 
 
+async def _not_there_then(_request: Request, error: Exception) -> JSONResponse:
+    return problem(HTTPStatus.NOT_FOUND, "no-row-then", str(error))
+
+
+async def _unreadable(_request: Request, error: Exception) -> JSONResponse:
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "unreadable-event", str(error))
+
+
+async def _registry_unavailable(_request: Request, error: Exception) -> JSONResponse:
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", str(error), RETRY_AFTER)
+
+
 async def _stale(_request: Request, error: Exception) -> JSONResponse:
-    at = str(error.at) if isinstance(error, Stale) else ""
+    at = str(error.at) if isinstance(error, Stale | JournalStale) else ""
     return problem(HTTPStatus.PRECONDITION_FAILED, "stale", str(error), RETRY_AFTER, at=at)
 
 

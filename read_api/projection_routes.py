@@ -1,22 +1,25 @@
 """Routes of a projection: one row by its key, and pages of its rows.
 
 Promises: each projection has routes of its own, so that OpenAPI tells the type of its keys and rows; an
-answer with rows of parked keys says so in a header.
+answer with rows of parked keys says so in a header; a row as of a moment says in another how far the journal was.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from read_api.bus import QueryBus
-from read_api.parameters import Freshness, freshness_of, key_type, only
-from read_api.problems import NotThere, responses
+from read_api.parameters import Freshness, freshness_of, invalid, key_type, moment_of, only
+from read_api.problems import NotThere, NotThereThen, responses
 from read_api.queries import PAGE_ROWS_MAX, PageOfRows, RowByKey
-from schemas.rows import Row
+from read_api.rows_then import RowsThen
+from schemas.errors import InvalidPosition
+from streams.event_store.moment import Moment
 from streams.kernel.application import AnyProjection, Application
+from streams.kernel.row_then import Was
 from streams.postgres.columns import row_shape
 
 PAGE_ROWS_DEFAULT = 100
@@ -25,6 +28,7 @@ FRESHNESS = ("after", "timeout_ms")
 # where there is none.
 HEADER_CHARS_MAX = 4_096
 PARKED_HEADER = "Kafold-Parked"
+POSITION_HEADER = "Kafold-Position"
 Parked = Callable[[str, Sequence[str]], Awaitable[frozenset[str]]]
 RowT = TypeVar("RowT")
 KeyT = TypeVar("KeyT")
@@ -37,11 +41,16 @@ class Page(BaseModel, Generic[RowT, KeyT]):
     next_after_key: KeyT | None = Field(None, description="`after_key` of the next page; null: this is the last one")
 
 
-def projection_routes(application: Application, bus: QueryBus, parked: Parked) -> APIRouter:
-    """Return the routes of all projections. `parked` tells which of some keys (as texts) are parked."""
+def projection_routes(
+    application: Application, bus: QueryBus, parked: Parked, rows_then: RowsThen | None = None
+) -> APIRouter:
+    """Return the routes of all projections. `parked` tells which of some keys (as texts) are parked.
+
+    `rows_then`: where rows as of a moment come from; None: they are not to be had.
+    """
     router = APIRouter(tags=["projections"])
     for projection in application.newest_projections:
-        _add_row_route(router, application, bus, projection, parked)
+        _add_row_route(router, application, bus, projection, parked, rows_then)
         _add_page_route(router, application, bus, projection, parked)
     return router
 
@@ -51,16 +60,45 @@ async def _tell_parked(response: Response, projection: AnyProjection, parked: Pa
     shape = row_shape(projection)
     found = await parked(projection.name, [shape.key_text(key) for key in keys]) if keys else frozenset()
     if found:
-        listed = json.dumps(sorted(found))
-        response.headers[PARKED_HEADER] = listed if len(listed) <= HEADER_CHARS_MAX else "true"
+        response.headers[PARKED_HEADER] = _listed(found)
+
+
+async def _row_then(
+    response: Response, rows_then: RowsThen | None, projection: AnyProjection, key: Any, moment: Moment,
+    freshness: Freshness,
+) -> Any:  # fmt: skip
+    """Return the row as of a moment, and say in headers how far the journal was and whether events wait."""
+    if rows_then is None:
+        raise invalid("query.as_of", "this API is served without the journal")
+    try:
+        rows_then.check(projection, key, moment)
+    except InvalidPosition as error:
+        raise invalid("query.as_of", str(error)) from None
+    found = await rows_then.row(projection, key, moment, freshness.after, freshness.timeout_s)
+    if found.was is Was.NEVER:
+        raise NotThere(f"{projection.name} has no row {key}, and never had")
+    if found.row is None:
+        raise NotThereThen(f"{projection.name} had no row {key} then: it was {found.was.value}")
+    response.headers[POSITION_HEADER] = str(found.position)
+    if found.waiting:
+        response.headers[PARKED_HEADER] = _listed([key])
+    return found.row
+
+
+def _listed(keys: Iterable[str]) -> str:
+    listed = json.dumps(sorted(keys))
+    return listed if len(listed) <= HEADER_CHARS_MAX else "true"
 
 
 def _add_row_route(
-    router: APIRouter, application: Application, bus: QueryBus, projection: AnyProjection, parked: Parked
-) -> None:
-    fresh = Depends(freshness_of(application))
+    router: APIRouter, application: Application, bus: QueryBus, projection: AnyProjection, parked: Parked,
+    rows_then: RowsThen | None,
+) -> None:  # fmt: skip
+    fresh, then = Depends(freshness_of(application)), Depends(moment_of(application, projection))
 
-    async def row(key: Any, response: Response, freshness: Freshness = fresh) -> Row:
+    async def row(key: Any, response: Response, freshness: Freshness = fresh, moment: Moment | None = then) -> Any:
+        if moment is not None:
+            return await _row_then(response, rows_then, projection, key, moment, freshness)
         found = await bus.ask(
             RowByKey(projection=projection.name, key=key), after=freshness.after, timeout_s=freshness.timeout_s
         )
@@ -77,8 +115,8 @@ def _add_row_route(
         description=projection.row.__doc__ or "",
         operation_id=f"{projection.name}_row",
         response_model=projection.row,
-        responses=responses(404, 409, 412, 422, 503),
-        dependencies=[only(FRESHNESS)],
+        responses=responses(404, 409, 412, 422, 500, 503),
+        dependencies=[only(("as_of", *FRESHNESS))],
     )(row)
 
 

@@ -15,9 +15,8 @@ from typing import Self
 
 from schemas.errors import InvalidPosition
 
-_TOPIC = re.compile(
-    r"(?P<topic>[A-Za-z0-9._-]+)@(?P<uuid>[A-Za-z0-9_-]+):(?P<offsets>[0-9]+=[0-9]+(?:,[0-9]+=[0-9]+)*)\Z"
-)
+_OFFSET = r"[0-9]{1,10}=[0-9]{1,19}"  # what Kafka's numbers have
+_TOPIC = re.compile(rf"(?P<topic>[A-Za-z0-9._-]+)@(?P<uuid>[A-Za-z0-9_-]+):(?P<offsets>{_OFFSET}(?:,{_OFFSET})*)\Z")
 
 
 # A partition: its topic, and its number.

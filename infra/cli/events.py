@@ -30,9 +30,9 @@ def load(
         str | None, typer.Option(metavar="POSITION", help="Wait until the journal has come so far.")
     ] = None,
     moment: Annotated[
-        str | None, typer.Option("--as-of", metavar="POSITION|TIME", help="Show it as it was then.")
+        str | None, typer.Option("--as-of", metavar="POSITION|TIME|VERSION", help="Show it as it was then.")
     ] = None,
-    timeout_s: Annotated[float, typer.Option(min=0, help="How long to wait for a position.")] = 5.0,
+    timeout_s: Annotated[float, typer.Option(min=0, help="How long to wait for a position or a version.")] = 5.0,
     as_json: AsJson = False,
 ) -> None:
     """Show one aggregate's events and the state that they lead to, now or as of a version, a position or a time."""
@@ -43,17 +43,17 @@ def load(
     from infra.registries import schema_ids
     from schemas.position import Position
     from streams.event_store.history import rebuild
-    from streams.event_store.moment import as_of, parse_moment
+    from streams.event_store.moment import parse_moment_or_version
     from streams.event_store.store import EventStore
     from streams.kafka.log_end import LogEnd
-    from streams.kernel.partitioner import partition_of
 
     told = invocation(ctx)
     application, settings = told.application(), told.settings()
     kind = application.aggregate(aggregate)
-    then = None if moment is None else parse_moment(moment)
-    # What lies before the position has to be there before it can be shown.
-    goal = Position.parse(at_least) if at_least is not None else None if then is None else then.position
+    if upto is not None and moment is not None:
+        raise typer.BadParameter("--upto does not go with --as-of, which takes a version too")
+    then = None if moment is None else parse_moment_or_version(moment)
+    goal = None if at_least is None else Position.parse(at_least)
     with (
         reaching(settings) as endpoints,
         schema_ids(settings, kafka_at(endpoints)) as ids,
@@ -62,10 +62,10 @@ def load(
             application, kind, dsn=endpoints.dsn, ids=ids, partitions=settings.partitions, log_end=log_end
         ) as store,
     ):
-        history = store.load(aggregate_id, upto, goal, timeout_s)
-    if then is not None:
-        place = application.topics(kind).events, partition_of(aggregate_id.encode(), settings.partitions)
-        history = as_of(history, then, place)
+        if then is None:
+            history = store.load(aggregate_id, upto, goal, timeout_s)
+        else:
+            history = store.as_of(aggregate_id, then, goal, timeout_s).whole()
     state = rebuild(kind, history).model_dump(mode="json")
     if as_json:
         events = [_facts(each) for each in history]

@@ -106,19 +106,21 @@ def api(
     """Run the read API."""
     from infra.engines import engines
     from infra.preparing import kafka_at
-    from infra.registries import embedded_contents
+    from infra.registries import embedded_contents, schema_ids_when_asked
     from read_api.main import run
+    from read_api.rows_then import RowsThen
     from streams.kafka.log_end import LogEnd
 
     told = invocation(ctx)
     told.log_to_console()
     settings = told.settings()
     with engines(settings) as endpoints:
-        kafka = kafka_at(endpoints)
+        application, kafka, dsn = told.application(), kafka_at(endpoints), endpoints.dsn
         registry = embedded_contents(settings, kafka)
         address = host or settings.api.host, port or settings.api.port or 8000
-        with LogEnd(kafka) as log_end:
-            run(told.application(), endpoints.dsn, *address, registry, log_end)
+        with schema_ids_when_asked(settings, kafka) as ids, LogEnd(kafka) as log_end:
+            rows_then = RowsThen(application, dsn, settings.partitions, ids)
+            run(application, dsn, *address, registry, rows_then, log_end)
 
 
 def _watch(host: str, told: int | None, base: int | None, slot: int) -> tuple[str, int] | None:

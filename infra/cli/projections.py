@@ -1,4 +1,4 @@
-"""`kafold projections`: what the read models are, in code and in the database, and what made a row.
+"""`kafold projections`: what the read models are, in code and in the database, what made a row, and how it was.
 
 `infra/cli/cutover.py` has the commands that change which version readers see; `main.py` adds them.
 """
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from infra.projections import Listed
     from streams.event_store.causes import Explained
     from streams.kernel.application import AnyProjection, Application
+    from streams.kernel.row_then import RowThen
 
 app = typer.Typer(help="The read models: list, show, diff, explain a row, check the order.", no_args_is_help=True)
 
@@ -144,6 +145,50 @@ def explain(
 
 
 @app.command()
+def row(
+    ctx: typer.Context,
+    name: Name,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The row's key, as SQL shows it.")],
+    moment: Annotated[
+        str,
+        typer.Option(
+            "--as-of", metavar="POSITION|TIME|VERSION",
+            help="When. A version is its aggregate's, where rows are keyed by that.",
+        ),
+    ],
+    timeout_s: Annotated[float, typer.Option(min=0, help="How long to wait for a position or a version.")] = 5.0,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Show a row as it was: the fold of its events up to a moment. Without that, ask SQL or the read API."""
+    from infra.cli.console import print_json
+    from infra.cli.failures import NO
+    from infra.cli.waiting import progress_of
+    from infra.preparing import kafka_at
+    from infra.reaching import reaching
+    from infra.registries import schema_ids
+    from streams.event_store.moment import parse_moment_or_version
+    from streams.replay.one_row import row_as_of
+
+    told = invocation(ctx)
+    application, settings, then = told.application(), told.settings(), parse_moment_or_version(moment)
+    projection = application.projection(name)
+    value = _key(projection, key)
+    with reaching(settings) as endpoints, schema_ids(settings, kafka_at(endpoints)) as ids, progress_of(name) as bar:
+        found = row_as_of(
+            application, projection, value, then, kafka=kafka_at(endpoints), dsn=endpoints.dsn, ids=ids,
+            partitions=settings.partitions, timeout_s=timeout_s, on_progress=bar,
+        )  # fmt: skip
+    if as_json:
+        shown = None if found.row is None else found.row.model_dump(mode="json")
+        facts = {**found._asdict(), "was": found.was.value, "row": shown, "position": str(found.position)}
+        print_json({"key": key, **facts})
+    else:
+        _print_row(found, f"{name} {key}")
+    if found.row is None:
+        raise typer.Exit(NO)
+
+
+@app.command()
 def check(
     ctx: typer.Context,
     names: Names = None,
@@ -241,6 +286,20 @@ def _print_causes(found: Explained, title: str) -> None:
     OUT.print(f"{title}: {len(found.causes):,} events, {exists}", style="dim", markup=False)
     if found.parked:
         OUT.print(f"[yellow]{found.parked:,} of its events are parked: `kafold parked show` says why.[/yellow]")
+
+
+def _print_row(found: RowThen, title: str) -> None:
+    from infra.cli.console import OUT
+
+    if found.row is not None:
+        for field, value in found.row.model_dump(mode="json").items():
+            OUT.print(f"{field}  ", style="dim", end="")
+            OUT.print(str(value), markup=False)
+    OUT.print(
+        f"{title}: {found.was.value} after {found.events:,} events, at {found.position}", style="dim", markup=False
+    )
+    if found.waiting:
+        OUT.print(f"[yellow]{found.waiting:,} or more of its events could not be folded, or wait behind one.[/yellow]")
 
 
 def _plain(changed: dict[str, tuple[Any, Any]]) -> dict[str, dict[str, Any]]:

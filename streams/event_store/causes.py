@@ -7,7 +7,7 @@ Promises: only events that the projection has folded, so that they lead to the r
 parked are counted, not folded. Events of several partitions are put in the order of their time.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from psycopg import sql
@@ -19,7 +19,7 @@ from streams.event_store.store import EventStore
 from streams.kafka.config import Kafka
 from streams.kafka.scanning import OnProgress, scan
 from streams.kernel.application import AnyProjection, Application
-from streams.kernel.explaining import Cause, Located, acts_on, explain
+from streams.kernel.explaining import Cause, Located, acts_on, explain, in_order
 from streams.postgres.connection import Connection, connect
 from streams.postgres.tables import table_of
 
@@ -74,7 +74,7 @@ def explain_row(
             waiting += 1
         else:
             folded.append(each)
-    return Explained(explain(projection, key, _in_order(folded)), exists, waiting)
+    return Explained(explain(projection, key, in_order(folded)), exists, waiting)
 
 
 def recorded_events(
@@ -106,16 +106,6 @@ def _from_journals(
             history = store.load(str(key))
         for topic, partition in history.position.offsets:
             yield from (Located(topic, partition, each.offset, each.event, each.metadata) for each in history)
-
-
-def _in_order(events: Iterable[Located]) -> list[Located]:
-    """Within a partition by offset, whatever the clocks of its owners said; across partitions by time."""
-    latest: dict[Place, int] = {}
-    timed = []
-    for each in sorted(events, key=lambda each: each[:3]):
-        time_ms = latest[each[:2]] = max(each.meta.time_ms, latest.get(each[:2], 0))
-        timed.append((time_ms, each))
-    return [each for _, each in sorted(timed, key=lambda pair: (pair[0], pair[1][:3]))]
 
 
 def _exists(connection: Connection, application: Application, projection: AnyProjection, key: Any) -> bool:

@@ -6,13 +6,13 @@ the history was taken from it, so that nobody takes an old history for the newes
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from schemas.messages import Event
 from schemas.metadata import EventMetadata
 from schemas.position import Position
 from streams.kernel.aggregate import Aggregate, State
-from streams.kernel.errors import LogBroken
+from streams.kernel.errors import LogBroken, ParkedHistory
 
 S = TypeVar("S", bound=State)
 Ev = TypeVar("Ev", bound=Event)
@@ -34,11 +34,15 @@ class Recorded(NamedTuple, Generic[Ev_co]):
 
 @dataclass(frozen=True, slots=True)
 class History(Generic[Ev]):
-    """`position`: everything before it is in the history, as far as it was asked for (`upto`)."""
+    """`position`: everything before it is in the history, as far as it was asked for.
+
+    `parked_from`: the offset of an event that is not in it, nor what follows, because the journal could not take it.
+    """
 
     aggregate_id: str
     recorded: tuple[Recorded[Ev], ...]
     position: Position
+    parked_from: int | None = None
 
     @property
     def version(self) -> int:
@@ -49,6 +53,20 @@ class History(Generic[Ev]):
     def events(self) -> tuple[Ev, ...]:
         """The bare events."""
         return tuple(each.event for each in self.recorded)
+
+    def whole(self) -> Self:
+        """Return the history, if it lacks nothing.
+
+        Raises:
+            ParkedHistory: an event of it is parked.
+        """
+        if self.parked_from is not None:
+            topics = ", ".join(self.position.topic_ids)
+            raise ParkedHistory(
+                f"{self.aggregate_id}: an event after version {self.version} is parked in the journal of {topics}, at "
+                f"offset {self.parked_from}; mend its cause and retry it, or ask for the versions up to {self.version}"
+            )
+        return self
 
     def __iter__(self) -> Iterator[Recorded[Ev]]:
         """Go through the events in order."""

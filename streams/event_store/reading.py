@@ -22,6 +22,7 @@ from streams.postgres.checkpoints import JOURNAL, Reached, Waited, reached, wait
 from streams.postgres.connection import Connection
 
 CONNECTIONS_MAX = 4
+CONNECT_S = 30.0
 ALL = 2**63 - 1
 
 # PostgreSQL 18 hands the reads of a bitmap scan to other processes. For the hundred pages of one aggregate that costs
@@ -31,16 +32,16 @@ _OPTIONS = "-c enable_bitmapscan=off -c plan_cache_mode=force_generic_plan"
 
 _READ = """
 WITH state AS MATERIALIZED (
-    SELECT c.next, c.topic_id, EXISTS (
-        SELECT FROM kafold.parked p
+    SELECT c.next, c.topic_id, (
+        SELECT min(p."offset") FROM kafold.parked p
         WHERE p.application = c.application AND p.projection = c.projection AND p.version = c.version
             AND p.topic = c.topic AND p.message_key = %(message_key)s AND p.key = %(id)s
-    ) AS is_parked
+    ) AS parked_from
     FROM kafold.checkpoints c
     WHERE c.application = %(application)s AND c.projection = %(reader)s AND c.version = %(reader_version)s
         AND c.topic = %(topic)s AND c.partition = %(partition)s
 )
-SELECT state.next, state.topic_id, state.is_parked, event.offsets, event.bodies FROM state, LATERAL (
+SELECT state.next, state.topic_id, state.parked_from, event.offsets, event.bodies FROM state, LATERAL (
     SELECT array_agg("offset" ORDER BY version) AS offsets, array_agg(data ORDER BY version) AS bodies
     FROM {} WHERE id = %(id)s AND version <= %(upto)s
 ) AS event
@@ -50,11 +51,11 @@ SELECT state.next, state.topic_id, state.is_parked, event.offsets, event.bodies 
 class Found(NamedTuple):
     """What the journal has of an aggregate: its events' offsets and bytes, in version order.
 
-    `is_parked`: an event of it could not be taken into the journal.
+    `parked_from`: the offset of the first event of it that could not be taken into the journal.
     """
 
     position: Position
-    is_parked: bool = False
+    parked_from: int | None = None
     offsets: Sequence[int] = ()
     bodies: Sequence[bytes] = ()
 
@@ -62,8 +63,13 @@ class Found(NamedTuple):
 class JournalReader:
     """Reads the journal of one topic. It may be shared between threads."""
 
-    def __init__(self, dsn: str, application: str, topic: str, log_end: LogEnd | None = None) -> None:
-        """Open the connections. `log_end`: what refuses offsets that the topic does not have."""
+    def __init__(
+        self, dsn: str, application: str, topic: str, log_end: LogEnd | None = None, connect_s: float = CONNECT_S
+    ) -> None:
+        """Open the connections.
+
+        `log_end`: what refuses offsets that the topic does not have. `connect_s`: how long to wait for a connection.
+        """
         self._log_end = log_end
         self._application = application
         self._topic = topic
@@ -72,6 +78,7 @@ class JournalReader:
             dsn,
             min_size=1,
             max_size=CONNECTIONS_MAX,
+            timeout=connect_s,
             kwargs={"autocommit": True, "application_name": "kafold event store", "options": _OPTIONS},
             open=True,
         )
@@ -134,6 +141,6 @@ class JournalReader:
             row: Any = connection.execute(self._statement, parameters, binary=True).fetchone()
         if row is None:
             return Found(Position())
-        next_offset, topic_id, is_parked, offsets, bodies = row
+        next_offset, topic_id, parked_from, offsets, bodies = row
         position = Position({(self._topic, partition): next_offset}, {self._topic: topic_id})
-        return Found(position, is_parked, offsets or (), bodies or ())
+        return Found(position, parked_from, offsets or (), bodies or ())

@@ -9,6 +9,7 @@ was asked for, `Stale` says how far it is, and where an event had to be parked, 
 both win, since there is one owner.
 """
 
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -19,15 +20,17 @@ from schemas.errors import DecodingError, DefinitionError
 from schemas.messages import Command, Event
 from schemas.metadata import EventMetadata
 from schemas.outcomes import Accepted, Rejected
-from schemas.position import Position
+from schemas.position import Place, Position
 from schemas.registry import SchemaIds
 from streams.event_store.history import History, Recorded
-from streams.event_store.reading import ALL, Found, JournalReader
+from streams.event_store.moment import Moment, as_of
+from streams.event_store.reading import ALL, CONNECT_S, Found, JournalReader
 from streams.kafka.log_end import LogEnd
 from streams.kernel.aggregate import Aggregate, State
 from streams.kernel.application import Application
-from streams.kernel.errors import ParkedHistory
+from streams.kernel.errors import Stale
 from streams.kernel.partitioner import partition_of
+from streams.postgres.checkpoints import POLL_S_MAX, POLL_S_MIN
 
 S = TypeVar("S", bound=State)
 C = TypeVar("C", bound=Command[Any, Any])
@@ -51,18 +54,20 @@ class EventStore(Generic[S, C, Ev]):
         partitions: int,
         commands: CommandBus | None = None,
         log_end: LogEnd | None = None,
+        connect_s: float = CONNECT_S,
     ) -> None:
         """Open the connections.
 
         `partitions`: of the application's topics. `commands`: the way to the owners, which `append` needs. `log_end`:
-        what refuses a position that nobody was given; without it, `load` waits for it like for any other.
+        what refuses a position that nobody was given; without it, `load` waits for it like for any other. `connect_s`:
+        how long to wait for the database.
         """
         self._aggregate = aggregate
         self._topic = application.topics(aggregate).events
         self._codec = application.event_codec(aggregate, ids)
         self._partitions = partitions
         self._commands = commands
-        self._journal = JournalReader(dsn, application.name, self._topic, log_end)
+        self._journal = JournalReader(dsn, application.name, self._topic, log_end, connect_s)
 
     def load(
         self, aggregate_id: str, upto: int | None = None, at_least: Position | None = None, timeout_s: float = WAIT_S
@@ -79,14 +84,28 @@ class EventStore(Generic[S, C, Ev]):
             ParkedHistory: an event of the aggregate could not be taken into the journal.
             Stale: the journal has not come to `at_least` in time.
         """
-        found = self._found(aggregate_id, ALL if upto is None else upto, at_least, timeout_s)
-        have = len(found.bodies)
-        if found.is_parked and (upto is None or have < upto):
-            raise ParkedHistory(
-                f"{self._aggregate.name} {aggregate_id}: an event after version {have} is parked in the "
-                f"journal of {self._topic}; mend its cause and retry it, or ask for the versions up to {have}"
-            )
-        return History(aggregate_id, self._recorded(found), found.position)
+        return self._history(aggregate_id, ALL if upto is None else upto, at_least, timeout_s).whole()
+
+    def as_of(
+        self, aggregate_id: str, moment: Moment, at_least: Position | None = None, timeout_s: float = WAIT_S
+    ) -> History[Ev]:
+        """Return an aggregate's events as of a moment, as far as the journal could take them (`parked_from`).
+
+        A position and a version are waited for, as is `at_least`; of a time there is what the journal has.
+
+        Raises:
+            DecodingError: an event cannot be read by today's classes.
+            InvalidPosition: a position says nothing of the aggregate's partition, or is of another topic of this name.
+            Stale: the journal has not come so far in time.
+        """
+        if moment.version is not None:
+            return self._at_version(aggregate_id, moment.version, at_least, timeout_s)
+        goal = at_least if moment.position is None else moment.position.merge(at_least or Position())
+        return as_of(self._history(aggregate_id, ALL, goal, timeout_s), moment, self.place_of(aggregate_id))
+
+    def place_of(self, aggregate_id: str) -> Place:
+        """Return the partition of an aggregate's events."""
+        return self._topic, partition_of(aggregate_id.encode(), self._partitions)
 
     def append(
         self,
@@ -122,10 +141,27 @@ class EventStore(Generic[S, C, Ev]):
         """Close the connections."""
         self.close()
 
+    def _at_version(self, aggregate_id: str, version: int, at_least: Position | None, timeout_s: float) -> History[Ev]:
+        deadline, pause_s = time.monotonic() + timeout_s, POLL_S_MIN
+        while True:
+            history = self._history(aggregate_id, version, at_least, max(0.0, deadline - time.monotonic()))
+            if history.version == version or history.parked_from is not None:
+                return history
+            if time.monotonic() >= deadline:
+                goal = f"version {version} of {aggregate_id!r}, whose last there is {history.version}"
+                raise Stale(f"the journal of {self._topic}", history.position, goal)
+            time.sleep(min(pause_s, max(0.0, deadline - time.monotonic())))
+            pause_s = min(pause_s * 1.5, POLL_S_MAX)
+
+    def _history(self, aggregate_id: str, upto: int, at_least: Position | None, timeout_s: float) -> History[Ev]:
+        found = self._found(aggregate_id, upto, at_least, timeout_s)
+        parked_from = found.parked_from if len(found.bodies) < upto else None
+        return History(aggregate_id, self._recorded(found), found.position, parked_from)
+
     def _found(self, aggregate_id: str, upto: int, at_least: Position | None, timeout_s: float) -> Found:
-        partition = partition_of(aggregate_id.encode(), self._partitions)
+        place = _, partition = self.place_of(aggregate_id)
         # Of the whole position only the aggregate's own partition matters.
-        offset = None if at_least is None else at_least.offsets.get((self._topic, partition))
+        offset = None if at_least is None else at_least.offsets.get(place)
         if at_least is None or offset is None:
             return self._journal.read(aggregate_id, partition, upto)
         topic_id = at_least.topic_ids.get(self._topic)

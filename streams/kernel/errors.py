@@ -62,8 +62,8 @@ class BeyondLog(InvalidPosition):
 class Stale(KafoldError):
     """A copy of the log has not come to a position in time. It may later: ask again, or ask without the position."""
 
-    def __init__(self, what: str, at: Position, goal: Position) -> None:
-        """`what`: the copy. `at`: how far it is."""
+    def __init__(self, what: str, at: Position, goal: Position | str) -> None:
+        """`what`: the copy. `at`: how far it is. `goal`: what it should have, a position or in words."""
         super().__init__(f"{what} is stale: it is at {str(at) or 'its beginning'}, not yet at {goal}")
         self.at = at
         self.goal = goal

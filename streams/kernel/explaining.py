@@ -59,5 +59,15 @@ def acts_on(projection: Projection[Any, Any], key: Any, event: Event) -> bool:
     return type(event) in projection.event_types and projection.key_of(event) == key
 
 
+def in_order(events: Iterable[Located]) -> list[Located]:
+    """Return them by offset within a partition, whatever the clocks of its owners said; across partitions by time."""
+    latest: dict[tuple[str, int], int] = {}
+    timed = []
+    for each in sorted(events, key=lambda each: each[:3]):
+        time_ms = latest[each[:2]] = max(each.meta.time_ms, latest.get(each[:2], 0))
+        timed.append((time_ms, each))
+    return [each for _, each in sorted(timed, key=lambda pair: (pair[0], pair[1][:3]))]
+
+
 def _fields(row: Any) -> dict[str, Any]:
     return {} if row is None else row.facts()

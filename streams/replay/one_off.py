@@ -53,26 +53,37 @@ class Answer:
     rows: Iterable[Any]
 
 
-class FoldUntil(BulkFold):
-    """Folds of each aggregate what was decided until a time, up to the first event that is later."""
+class Until:
+    """Tells of each aggregate's events, one after the other, whether they lie before its first one after a time."""
 
-    def __init__(self, projection: AnyProjection, resolve: Mapping[str, Resolve], limit_ms: int) -> None:
-        """`limit_ms`: since 1970 UTC."""
-        super().__init__(projection, resolve)
+    def __init__(self, limit_ms: int | None) -> None:
+        """`limit_ms`: since 1970 UTC; None: all of them do."""
         self._limit_ms = limit_ms
         self._ended: set[bytes] = set()  # the aggregates that have come to a later event
 
-    def decode(self, topic: str, records: Iterable[Any]) -> list[BulkStep]:
-        """Return the steps that were decided until then."""
-        return [each for each in super().decode(topic, records) if self._counts(each)]
-
-    def _counts(self, step: BulkStep) -> bool:
+    def counts(self, step: BulkStep) -> bool:
+        """Return whether the event counts."""
+        if self._limit_ms is None:
+            return True
         _, _, meta, record, _ = step
         # Of an event that cannot be decoded only Kafka knows the time.
         key, time_ms = record.key() or b"", record.timestamp()[1] if meta is None else meta.time_ms
         if time_ms > self._limit_ms:
             self._ended.add(key)
         return key not in self._ended
+
+
+class FoldUntil(BulkFold):
+    """Folds of each aggregate what was decided until a time, up to the first event that is later."""
+
+    def __init__(self, projection: AnyProjection, resolve: Mapping[str, Resolve], limit_ms: int) -> None:
+        """`limit_ms`: since 1970 UTC."""
+        super().__init__(projection, resolve)
+        self._until = Until(limit_ms)
+
+    def decode(self, topic: str, records: Iterable[Any]) -> list[BulkStep]:
+        """Return the steps that were decided until then."""
+        return [each for each in super().decode(topic, records) if self._until.counts(each)]
 
 
 @contextmanager
@@ -115,20 +126,34 @@ def _ends(
     source: BulkSource, bounds: Bounds, uuids: Mapping[str, str], moment: Moment | None, resolve: Mapping[str, Resolve]
 ) -> dict[Place, int]:
     """Return where to stop reading."""
+    check_beginnings(bounds)
+    if moment is not None and moment.position is not None:
+        return ends_at(moment.position, bounds, uuids)
+    if moment is not None and moment.time_ms is not None:
+        _check_time(moment.time_ms, source, bounds, resolve)
+    return {place: end for place, (_, end) in bounds.items()}
+
+
+def check_beginnings(bounds: Bounds) -> None:
+    """Refuse a log that does not begin at its beginning.
+
+    Raises:
+        TopicProblem: a partition's first events are lost.
+    """
     for (topic, number), (first, _) in bounds.items():
         if first > 0:
             raise TopicProblem(
                 f"{topic}[{number}] begins at offset {first}: the events before are lost, and rows would lack them; "
                 "restore the topic, and set its retention to for ever"
             )
-    if moment is not None and moment.position is not None:
-        return _checked(moment.position, bounds, uuids)
-    if moment is not None and moment.time_ms is not None:
-        _check_time(moment.time_ms, source, bounds, resolve)
-    return {place: end for place, (_, end) in bounds.items()}
 
 
-def _checked(position: Position, bounds: Bounds, uuids: Mapping[str, str]) -> dict[Place, int]:
+def ends_at(position: Position, bounds: Bounds, uuids: Mapping[str, str]) -> dict[Place, int]:
+    """Return where a position ends in each partition.
+
+    Raises:
+        InvalidPosition: the log is not there, or it tells nothing of a partition.
+    """
     mine = position.only(uuids)
     Position({}, uuids).reached(mine)  # refuses another topic of the same name
     for place in sorted({*bounds, *mine.offsets}):
@@ -136,7 +161,7 @@ def _checked(position: Position, bounds: Bounds, uuids: Mapping[str, str]) -> di
         if place not in mine.offsets:
             raise InvalidPosition(
                 f"the position says nothing of partition {number} of {topic}, which the projection folds too: "
-                "`kafold projections show` prints whole positions"
+                "`kafold projections list --json` prints whole positions"
             )
         if place not in bounds:
             raise InvalidPosition(f"the position speaks of partition {number} of {topic}, which has no such partition")

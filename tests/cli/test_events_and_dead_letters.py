@@ -40,6 +40,7 @@ def test_a_history_is_loaded_and_the_journal_verified(up: Up) -> None:
     assert [each["type"] for each in history["events"]] == ["UserCreated"]
     assert history["state"] == {"user_id": "evi", "email": "e@x", "active": True}
     assert "UserCreated" in kafold(up, "events", "load", "user", "evi").stdout
+    assert "version 1, state" in kafold(up, "events", "load", "user", "evi", "--as-of", "1").stdout
 
     beyond = f"{position}000000"
     for option in ("--at-least", "--as-of"):
@@ -61,6 +62,9 @@ def test_a_history_is_loaded_and_the_journal_verified(up: Up) -> None:
         (["events", "load", "user", "evi", "--upto", "-1"], 2, "--upto"),
         (["events", "load", "user", "evi", "--as-of", "yesterday"], 3, "neither a position"),
         (["events", "load", "user", "evi", "--as-of", "1999-01-01"], 1, "version 0"),
+        (["events", "load", "user", "evi", "--as-of", "0"], 1, "version 0"),
+        (["events", "load", "user", "evi", "--as-of", "9", "--timeout-s", "0"], 3, "not yet at version 9 of 'evi'"),
+        (["events", "load", "user", "evi", "--as-of", "1", "--upto", "1"], 2, "--upto does not go with --as-of"),
         (["events", "verify", "order"], 3, "no aggregate 'order'"),
         (["dead-letters", "show", "rubbish"], 3, "'rubbish' is no place"),
         (["dead-letters", "show", "999@0"], 3, "has no partition 999"),

@@ -49,6 +49,12 @@ def kafold(*arguments: str, home: Path, cwd: Path | None = None) -> "subprocess.
         (["projections", "explain", "daily_sales", "yesterday"], 3, "'yesterday' is no key of daily_sales"),
         (["projections", "explain", "daily_sales"], 2, "KEY"),
         (["projections", "fly"], 2, "No such command"),
+        (["projections", "row", "sales", "x", "--as-of", "1"], 3, "no projection 'sales'"),
+        (["projections", "row", "users", "ada"], 2, "--as-of"),
+        (["projections", "row", "users", "ada", "--as-of", "yesterday"], 3, "'yesterday' is neither a position"),
+        (["projections", "row", "daily_sales", "today", "--as-of", "1"], 3, "'today' is no key of daily_sales"),
+        (["projections", "row", "users", "ada", "--as-of", "1", "--timeout-s", "-1"], 2, "--timeout-s"),
+        (["projections", "row", "users", "ada", "--as-of", "1"], 3, "do not run: start `kafold up`"),
         (["parked", "retry"], 2, "name a key, or --error TYPE, or --all"),
         (["parked", "retry", "users", "--wait-s", "-1"], 2, "--wait-s"),
         (["parked", "list"], 3, "do not run: start `kafold up`"),
@@ -113,6 +119,56 @@ def explained(up: Up, name: str, key: str) -> list[dict[str, Any]]:
     assert shown.returncode == 0, shown.stderr
     found: list[dict[str, Any]] = json.loads(shown.stdout)["events"]
     return found
+
+
+def test_a_row_is_shown_as_it_was(up: Up) -> None:
+    assert kafold("send", "OpenAccount", "account_id=then", "--ask", home=up.home).returncode == 0
+    positions = []
+    for number in (1, 2):
+        purchase = ["account_id=then", f"purchase_id=p{number}", "day=1998-11-30", "quantity=1", "amount_cents=500"]
+        sent = kafold("send", "RecordPurchase", *purchase, "--ask", "--json", home=up.home)
+        positions.append(json.loads(sent.stdout)["position"])
+    wait = ["--timeout-s", "60"]
+    for moment, cents in [("3", 1000), ("2", 500), (positions[0], 500)]:
+        code, then = row_as_of(up, "customer_summary", "then", moment, *wait)
+        assert (code, then["was"], then["row"]["total_cents"]) == (0, "there", cents)
+    assert row_as_of(up, "customer_summary", "then", "0")[1]["was"] == "not yet there"
+
+    def position_of_days() -> str:
+        listed = json.loads(kafold("projections", "list", "--json", home=up.home).stdout)
+        return next(str(each["position"]) for each in listed if each["name"] == "daily_sales")
+
+    def is_folded() -> bool:
+        return kafold("projections", "explain", "daily_sales", "1998-11-30", home=up.home).stdout.count("Purchase") == 2
+
+    wait_until(is_folded, "the purchases are folded", 60)
+    code, then = row_as_of(up, "daily_sales", "1998-11-30", position_of_days())
+    assert (code, then["row"]["total_cents"], then["events"]) == (0, 1000, 2)
+    code, then = row_as_of(up, "daily_sales", "1998-11-30", "2001-01-01")
+    assert (code, then["was"], then["row"]) == (1, "not yet there", None)
+    shown = kafold("projections", "row", "customer_summary", "then", "--as-of", "2", home=up.home)
+    assert "total_cents  500" in shown.stdout
+    assert "customer_summary then: there after 2 events" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["users", "ada", "--as-of", "9999", "--timeout-s", "0"], "not yet at version 9999 of 'ada'"),
+        (["users", "ada", "--as-of", "shop.user.events@x:0=1,1=1,2=1,3=1"], "another topic named shop.user.events"),
+        (["daily_sales", "1997-01-01", "--as-of", "7"], "7 is a version, but rows of daily_sales are not keyed by"),
+        (["daily_sales", "1997-01-01", "--as-of", "shop.account.events@x:0=1"], "another topic named shop.account"),
+    ],
+)
+def test_a_moment_that_says_nothing_of_a_row_is_a_line(up: Up, arguments: list[str], said: str) -> None:
+    shown = kafold("projections", "row", *arguments, home=up.home)
+    assert (shown.returncode, said in shown.stderr) == (3, True), shown.stderr
+
+
+def row_as_of(up: Up, name: str, key: str, moment: str, *more: str) -> tuple[int, dict[str, Any]]:
+    shown = kafold("projections", "row", name, key, "--as-of", moment, "--json", *more, home=up.home)
+    assert shown.returncode in {0, 1}, shown.stderr
+    return shown.returncode, json.loads(shown.stdout)
 
 
 def test_nothing_parked_is_said(up: Up) -> None:

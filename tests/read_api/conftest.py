@@ -13,6 +13,7 @@ import uvicorn
 from infra.engines.ports import LOOPBACK
 from infra.waiting import wait_until
 from read_api.app import create_app
+from read_api.rows_then import RowsThen
 from streams.domain.shop.app import shop
 from streams.kafka.log_end import LogEnd
 from streams.kernel.application import Application
@@ -42,11 +43,15 @@ def read_database(database: str) -> str:
 
 
 @contextmanager
-def serving(dsn: str, application: Application = shop, log_end: LogEnd | None = None) -> Iterator[httpx.Client]:
+def serving(
+    dsn: str, application: Application = shop, log_end: LogEnd | None = None, rows_then: RowsThen | None = None
+) -> Iterator[httpx.Client]:
     """The shop's API on a free port, and a client that asks it over HTTP."""
-    app = create_app(application, dsn, log_end=log_end)
+    app = create_app(application, dsn, rows_then=rows_then, log_end=log_end)
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
     with socket.create_server((LOOPBACK, 0)) as listener:
+        # asyncio does so by itself where it makes the socket; else an answer in two pieces takes 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
