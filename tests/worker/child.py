@@ -2,13 +2,10 @@
 
 import logging
 import os
-import signal
 import sys
 from dataclasses import replace
 from functools import wraps
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -22,11 +19,10 @@ from streams.domain.shop.projections import Custom, customer_summary
 from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry
 from streams.kernel.application import Application
-from streams.postgres import outbox
 from streams.postgres.checkpoints import Reader
 from streams.worker.main import run
 from streams.worker.options import WorkerOptions
-from streams.worker.sending import Sender
+from tests.worker.strikes import STRIKE, strike
 
 TARGET = "KAFOLD_TEST_TARGET"  # a variable that names another application than the shop, as package.module:name
 ONLY = "KAFOLD_TEST_ONLY"  # a variable that names the one version to fold, as name@version
@@ -59,30 +55,6 @@ def trace_into(file: Path) -> None:
     trace.set_tracer_provider(provider)
 
 
-def die_at(step: str) -> None:
-    """End the process as kill -9 does, the third time that the worker is about to leave this step of reacting."""
-    left = count(1)
-
-    def dying(function: Any) -> Any:
-        @wraps(function)
-        def called(*arguments: Any, **named: Any) -> Any:
-            result = function(*arguments, **named)
-            if next(left) == 3:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-
-        return called
-
-    if step == "decide":  # within the transaction
-        outbox.keep = dying(outbox.keep)
-    elif step == "commit":  # the commands are in the outbox, and not sent
-        outbox.unsent = dying(outbox.unsent)
-    elif step == "send":  # acknowledged, and not noted
-        Sender.__call__ = dying(Sender.__call__)  # type: ignore[method-assign]
-    elif step == "note":  # within the transaction
-        outbox.sent = dying(outbox.sent)
-
-
 def only() -> Reader | None:
     """Return the one version to fold."""
     projection, _, version = os.environ.get(ONLY, "").partition("@")
@@ -91,7 +63,7 @@ def only() -> Reader | None:
 
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
-    die_at(os.environ.get("KAFOLD_TEST_DIE_AT", ""))
+    strike(os.environ.get(STRIKE, ""))
     name, bootstrap_servers, dsn, folder = sys.argv[1:]
     if SPANS in os.environ:
         trace_into(Path(os.environ[SPANS]))
