@@ -32,8 +32,10 @@ def kill_at_steps(steps: list[str], seed: int, world: World, workers: Workers) -
     check_exact(world)
 
 
-def test_kill_9_at_every_step_of_a_batch(strict_world: World, strict_workers: Workers) -> None:
-    kill_at_steps(list(FOLDING), 1, strict_world, strict_workers)
+def test_kill_9_before_inside_at_the_end_of_and_after_a_transaction(
+    strict_world: World, strict_workers: Workers
+) -> None:
+    kill_at_steps(["read", "rows", "commit", "committed"], 1, strict_world, strict_workers)
 
 
 @pytest.mark.faults_campaign

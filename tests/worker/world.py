@@ -27,6 +27,7 @@ from infra.waiting import wait_until
 from schemas.messages import Event
 from schemas.metadata import EventMetadata
 from schemas.position import Position
+from schemas.registry import SchemaIds
 from schemas.shop.accounts import AccountEvent, AccountOpened, PurchaseRecorded, PurchaseRefunded
 from streams.domain.shop.accounts import account
 from streams.domain.shop.app import shop
@@ -58,7 +59,7 @@ class World:
     application: Application
     kafka: Kafka
     dsn: str
-    ids: TopicRegistry
+    ids: SchemaIds
     committed: list[Recorded] = field(default_factory=list)
     ends: dict[tuple[str, int], int] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
