@@ -9,6 +9,7 @@ read       a batch is decoded, and its transaction not begun
 fence      the checkpoints have moved, in the transaction
 journal    the events are in the journal, in the transaction
 lock       shared rows are made, locked and folded, in the transaction
+copy       a row of a COPY is under way, in the transaction
 rows       one projection's rows are written, in the transaction
 commit     COMMIT is sent, and its answer not awaited (SIGKILL only)
 committed  the transaction is over, and nothing else begun
@@ -26,7 +27,7 @@ from functools import partial, wraps
 from itertools import count
 from typing import Any
 
-from psycopg import Transaction
+from psycopg import Copy, Transaction
 from psycopg.pq.abc import PGconn
 
 from streams.postgres import outbox
@@ -34,7 +35,7 @@ from streams.worker import applying, reading
 from streams.worker.sending import Sender
 
 STRIKE = "KAFOLD_TEST_STRIKE"  # the variable that holds it
-FOLDING = ("own", "read", "fence", "journal", "lock", "rows", "commit", "committed")
+FOLDING = ("own", "read", "fence", "journal", "lock", "copy", "rows", "commit", "committed")
 FOLDER = "kafold worker"  # the name of the connections that fold
 _PLACES: dict[str, tuple[Any, str]] = {
     "own": (reading, "take"),
@@ -42,6 +43,7 @@ _PLACES: dict[str, tuple[Any, str]] = {
     "fence": (applying, "pass_fence"),
     "journal": (applying, "journal_share"),
     "lock": (applying, "fold_shared"),
+    "copy": (Copy, "write_row"),
     "rows": (applying, "write_share"),
     "committed": (applying, "_remember"),
     "decide": (outbox, "keep"),

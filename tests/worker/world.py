@@ -42,7 +42,7 @@ from streams.postgres.setup import prepare
 from streams.worker.app import GROUP_SUFFIX
 from streams.worker.beginning import begin
 from tests.log import Recorded
-from tests.worker.burying import bury
+from tests.worker.groups import bury, members
 from tests.worker.strikes import STRIKE
 
 PARTITIONS = 4
@@ -268,6 +268,7 @@ class Workers:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.exits: list[int] = []
         self._all: list[subprocess.Popen[bytes]] = []
+        self._group = f"{world.application.name}-{GROUP_SUFFIX}"
 
     def start(self, name: str, strike: str = "") -> "subprocess.Popen[bytes]":
         """Start one; `strike`: what happens to it, as `tests/worker/strikes.py` reads it."""
@@ -314,8 +315,12 @@ class Workers:
         """Have Kafka forget the only one, which died, as it does after the session timeout; return its exit code."""
         code = self.running.pop(name).wait()
         assert not self.running, "others live"
-        bury(self.world.kafka, f"{self.world.application.name}-{GROUP_SUFFIX}")
+        bury(self.world.kafka, self._group)
         return code
+
+    def have_joined(self) -> bool:
+        """Whether all are in their group. Those that were killed just now count too."""
+        return len(members(self.world.kafka, self._group)) >= len(self.running)
 
     def until(self, condition: Callable[[], bool], timeout_s: float = 90.0) -> None:
         """Wait, reviving the workers meanwhile; fail with their logs."""

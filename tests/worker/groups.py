@@ -1,7 +1,7 @@
-"""Burying: a dead member of a consumer group is taken out of it at once.
+"""Groups: who is in a consumer group, and how a dead member is taken out of it at once.
 
-Kafka does so by itself when the member's session has timed out (six seconds at least), and until then nobody else gets
-its partitions. A test that kills the only worker again and again would wait for that each time.
+Kafka does that by itself when the member's session has timed out (six seconds at least), and until then nobody else
+gets its partitions. A test that kills the only worker again and again would wait for that each time.
 """
 
 import socket
@@ -16,12 +16,17 @@ LEAVE_GROUP, VERSION = 13, 1
 TIMEOUT_S = 10.0
 
 
-def bury(kafka: Kafka, group: str) -> None:
-    """Take every member out of a group. All of them must be dead: one that lives would only join again."""
+def members(kafka: Kafka, group: str) -> list[str]:
+    """Return the ids of the members, among them those that died within the session timeout."""
     admin = AdminClient(kafka.admin())  # kept: its futures die with it
     found: Any = admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)
-    for member in found[group].result().members:
-        _leave(kafka.bootstrap_servers, group, member.member_id)
+    return [member.member_id for member in found[group].result().members]
+
+
+def bury(kafka: Kafka, group: str) -> None:
+    """Take every member out of a group. All of them must be dead: one that lives would only join again."""
+    for member_id in members(kafka, group):
+        _leave(kafka.bootstrap_servers, group, member_id)
 
 
 def _leave(broker: str, group: str, member_id: str) -> None:
