@@ -62,6 +62,7 @@ def build(
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=options.fetch_bytes_max,
+        broker_max_poll_records=options.batch_events_max,
         broker_session_timeout=options.session_timeout_s,
         broker_heartbeat_interval=options.session_timeout_s / 4,
         broker_request_timeout=max(30.0, options.session_timeout_s + 5),

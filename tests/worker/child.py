@@ -27,6 +27,7 @@ from tests.worker.strikes import STRIKE, strike
 TARGET = "KAFOLD_TEST_TARGET"  # a variable that names another application than the shop, as package.module:name
 ONLY = "KAFOLD_TEST_ONLY"  # a variable that names the one version to fold, as name@version
 SPANS = "KAFOLD_TEST_SPANS"  # a variable that names a file for the worker's spans
+BATCH_EVENTS_MAX = "KAFOLD_TEST_BATCH_EVENTS_MAX"  # a variable that gives a batch another size
 FIXED = "fixed"  # a file of this name in the folder's parent says that the code was mended
 
 
@@ -69,7 +70,8 @@ def main() -> None:
         trace_into(Path(os.environ[SPANS]))
     kafka = Kafka(bootstrap_servers)
     # Small batches and short limits: more rebalances and more commits to be killed in.
-    options = WorkerOptions(fetch_bytes_max=32_768, session_timeout_s=6.0, stop_s_max=8.0)
+    batch_events_max = int(os.environ.get(BATCH_EVENTS_MAX, "500"))
+    options = WorkerOptions(batch_events_max=batch_events_max, session_timeout_s=6.0, stop_s_max=8.0)
     with TopicRegistry(kafka) as ids:
         run(application(name, Path(folder)), kafka, dsn, ids, Path(folder), options, only=only())
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from schemas.shop.accounts import AccountEvent
 from tests.worker.world import World, purchases
 
-BURST_EVENTS_MAX = 300
-PAUSE_S = 0.05
+BURST_EVENTS_MAX = 100
+PAUSE_S = 0.1
 
 
 def sales(world: World, chance: random.Random, count: int) -> list[AccountEvent]:

@@ -56,6 +56,12 @@ def test_a_full_buffer_is_told_to_the_consumer_and_makes_its_callback_wait() -> 
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer)
 
 
+def test_a_batch_has_no_more_events_than_the_option_says() -> None:
+    source = inspect.getsource(driver.AIOKafkaConsumerThread)
+    assert "max_poll_records=conf.broker_max_poll_records" in source
+    assert "max_records=_consumer._max_poll_records" in source
+
+
 def test_the_aiokafka_consumer_knows_position_and_high_watermark_of_each_partition() -> None:
     assert "self._subscription = " in inspect.getsource(AIOKafkaConsumer.__init__)
     assert "def state_value(self, tp" in inspect.getsource(subscription_state.Assignment)
