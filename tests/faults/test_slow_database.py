@@ -64,7 +64,6 @@ def test_a_backlog_waits_in_kafka_and_is_folded_exactly(strict_world: World, wor
     grown_mb = peak_mb(worker.pid) - before_mb
     relay.delay_s = 0
     workers.until(world.caught_up, 120)
-    print(grown_mb)
     assert grown_mb < GROWTH_MB_MAX
     assert not workers.exits, workers.logs()
     check_exact(world)
