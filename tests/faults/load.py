@@ -10,6 +10,7 @@ from schemas.messages import Command
 from schemas.shop.accounts import OpenAccount, RecordPurchase, RefundPurchase
 
 DAY = date(1997, 1, 1)
+FLUSH_S_MAX = 120.0  # a broker may be started meanwhile
 ACCOUNTS = 40
 
 
@@ -42,5 +43,5 @@ def send(client: Client, seed: int, count: int) -> set[str]:
     sent = set()
     for command_id, command, expected in commands(seed, count):
         sent.add(client.send(command, command_id=command_id, expected_version=expected))
-    client.flush()
+    client.flush(FLUSH_S_MAX)
     return sent

@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import faust.transport.drivers.aiokafka as driver
 from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]
-from aiokafka.consumer import subscription_state  # type: ignore[import-untyped]
+from aiokafka.consumer import group_coordinator, subscription_state  # type: ignore[import-untyped]
 from faust.tables.recovery import Recovery
 from faust.transport import by_url
 from faust.transport.conductor import ConductorCompiler
@@ -60,6 +60,11 @@ def test_a_batch_has_no_more_events_than_the_option_says() -> None:
     source = inspect.getsource(driver.AIOKafkaConsumerThread)
     assert "max_poll_records=conf.broker_max_poll_records" in source
     assert "max_records=_consumer._max_poll_records" in source
+
+
+def test_topics_that_were_not_known_when_the_group_was_formed_are_found_by_asking_for_metadata_again() -> None:
+    assert "metadata_max_age_ms=conf.consumer_metadata_max_age_ms" in inspect.getsource(driver.AIOKafkaConsumerThread)
+    assert "self._on_metadata_change()" in inspect.getsource(group_coordinator.BaseCoordinator._handle_metadata_update)
 
 
 def test_the_aiokafka_consumer_knows_position_and_high_watermark_of_each_partition() -> None:
