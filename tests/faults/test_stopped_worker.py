@@ -30,7 +30,7 @@ def holds_locks(world: World) -> bool:
         return connection.execute(LOCKS_HELD).fetchone() != (0,)
 
 
-@pytest.mark.parametrize("step", ["lock", "copy", "committed"])
+@pytest.mark.parametrize("step", ["copy", "committed", pytest.param("lock", marks=pytest.mark.faults_campaign)])
 def test_the_others_go_on_and_it_writes_nothing_late(strict_world: World, strict_workers: Workers, step: str) -> None:
     world, workers = strict_world, strict_workers
     chance, writer = random.Random(1), world.writer()
