@@ -10,7 +10,6 @@ from schemas.messages import Command
 from schemas.shop.accounts import OpenAccount, RecordPurchase, RefundPurchase
 
 DAY = date(1997, 1, 1)
-FLUSH_S_MAX = 120.0  # a broker may be started meanwhile
 ACCOUNTS = 40
 
 
@@ -43,5 +42,5 @@ def send(client: Client, seed: int, count: int) -> set[str]:
     sent = set()
     for command_id, command, expected in commands(seed, count):
         sent.add(client.send(command, command_id=command_id, expected_version=expected))
-    client.flush(FLUSH_S_MAX)
+    client.flush()
     return sent

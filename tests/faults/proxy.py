@@ -18,7 +18,7 @@ from functools import partial
 
 from tests.faults.relay import LOOPBACK, Link, Relay
 
-METADATA, FIND_COORDINATOR, ADD_OFFSETS_TO_TXN, END_TXN, TXN_OFFSET_COMMIT = 3, 10, 25, 26, 28
+PRODUCE, METADATA, FIND_COORDINATOR, ADD_OFFSETS_TO_TXN, END_TXN, TXN_OFFSET_COMMIT = 0, 3, 10, 25, 26, 28
 _NAMES_BROKERS = frozenset({METADATA, FIND_COORDINATOR})
 _SIZE, _REQUEST, _CORRELATION = struct.Struct(">i"), struct.Struct(">hhi"), struct.Struct(">i")
 _ERROR = struct.Struct(">h")
