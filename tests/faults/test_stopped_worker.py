@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from streams.worker.watchdog import EXIT_FAILED
+from streams.watchdog import EXIT_FAILED
 from tests.waiting import wait_until
 from tests.worker.load import sales
 from tests.worker.world import Workers, World, check_exact
