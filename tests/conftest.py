@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.fixtures.engines",
+    "tests.fixtures.own_engines",
     "tests.fixtures.names",
     "tests.fixtures.up",
     "tests.fixtures.worlds",

@@ -16,7 +16,7 @@ from streams.kernel.projection import Kept
 from streams.postgres import figures, journal, outbox
 from streams.postgres.checkpoints import Reader
 from streams.postgres.columns import Column, RowShape
-from streams.postgres.connection import Cursor, connect
+from streams.postgres.connection import Connection, Cursor, connect, repeated
 from streams.postgres.tables import Table, table_of
 from streams.postgres.versions import State, declare, live, versions
 from streams.postgres.views import reader_role, show
@@ -109,7 +109,13 @@ DO $$ BEGIN CREATE ROLE {role} NOLOGIN; EXCEPTION WHEN duplicate_object OR uniqu
 
 def prepare(dsn: str, application: Application) -> None:
     """Make what is missing of an application's schemas, tables, views, comments and role."""
-    with connect(dsn, "prepare") as connection, connection.transaction(), connection.cursor() as cursor:
+    with connect(dsn, "prepare") as connection:
+        # Workers lock the same tables, and one of them may be frozen.
+        repeated(connection, lambda: _prepare(connection, application))
+
+
+def _prepare(connection: Connection, application: Application) -> None:
+    with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         # "… already exists, skipping" is what preparing again is about.
         cursor.execute("SET LOCAL client_min_messages = warning")

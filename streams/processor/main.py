@@ -1,8 +1,12 @@
-"""The command processor as a process: runs until it is told to stop, and leaves in order."""
+"""The command processor as a process: runs until it is told to stop, and leaves in order.
+
+Promises: a processor that no longer goes round ends its process, for its supervisor to start another.
+"""
 
 import signal
 import threading
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.registry import SchemaIds
@@ -11,7 +15,19 @@ from streams.kafka.topics import check_topics
 from streams.kernel.application import Application
 from streams.processor.processor import CommandProcessor
 from streams.processor.watched import Watched
+from streams.watchdog import Watchdog
 from streams.watching.server import WatchServer, pages
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When the watchdog ends a processor. A turn whose every call to Kafka runs into its time limit takes a minute."""
+
+    stall_s_max: float = 120.0
+    stop_s_max: float = 60.0
+
+
+LIMITS = Limits()
 
 
 def run(
@@ -35,13 +51,20 @@ def run(
         KafkaException: the cluster refuses for good.
         TopicProblem: a topic is missing, or could lose events (the retention guard).
     """
-    stop = threading.Event()
+    stop, watched = threading.Event(), Watched()
+    watchdog = Watchdog("processor", LIMITS, watched.idle_s)
+
+    def end(*_: object) -> None:
+        stop.set()
+        watchdog.stopping()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
+    watchdog.start()
     check_topics(kafka, application, partitions, dedupe_window_s)
-    watched = Watched()
     server = nullcontext() if watch is None else WatchServer(*watch, pages(watched.metrics, watched.health))
     with server:
         CommandProcessor(
             application, kafka, ids, partitions, state, slot=slot, dedupe_window_s=dedupe_window_s, watched=watched
         ).run(stop.is_set)
+    watchdog.done()

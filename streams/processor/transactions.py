@@ -99,13 +99,15 @@ class Transactions:
         """Wait until everything so far is delivered, so that offsets are known.
 
         Raises:
-            TransactionAborted: something was not delivered.
+            TransactionAborted: something was refused.
+            Indefinite: something was not delivered in time.
         """
         left = self._producer.flush(CALL_TIMEOUT_S)
-        if left or self._failures:
-            reason = self._failures[0] if self._failures else f"{left} records were not delivered in time"
+        if left or any(each.code() == KafkaError._MSG_TIMED_OUT for each in self._failures):
+            raise Indefinite("records were not delivered in time")
+        if self._failures:
             self.abort()
-            raise TransactionAborted(str(reason))
+            raise TransactionAborted(str(self._failures[0]))
 
     def commit(self, consumed: Mapping[tuple[str, int], int], group: Any) -> None:
         """Commit the records together with the consumed offsets, on behalf of the group member in `group`."""
@@ -156,11 +158,16 @@ def _call(call: Callable[[], Any]) -> None:
 def _sorted(error: KafkaError) -> Exception:
     """Return the platform's error for librdkafka's: fenced, to be aborted, or unknown.
 
+    What was not delivered in time asks for a new producer, though an abort would do for the transaction: librdkafka
+    never finds a leader again once it was told, while it produced, that a partition has none (its issue 5430).
+
     That an error is fatal says that this producer is of no use any more, not that there is another one: with
     INVALID_TXN_STATE, for example, a late EndTxn has ended the transaction, and how it ended is in the log.
     """
     if error.code() in _FENCED:
         return Fenced(f"another processor has this slot: {error.str()}")
+    if error.code() == KafkaError._MSG_TIMED_OUT:
+        return Indefinite(error.str())
     if error.txn_requires_abort():
         return TransactionAborted(error.str())
     return Indefinite(error.str())

@@ -47,6 +47,10 @@ class Watched:
         """Say that the processor's loop goes round."""
         self._turned_at = time.monotonic()
 
+    def idle_s(self) -> float:
+        """Return for how long the processor's loop has not gone round."""
+        return time.monotonic() - self._turned_at
+
     def joined(self) -> None:
         """Say that the group has told the processor what it owns."""
         self._joined = True
@@ -85,8 +89,7 @@ class Watched:
 
     def health(self) -> Health:
         """Return whether the processor owns its partitions and keeps up."""
-        idle_s = time.monotonic() - self._turned_at
-        return judge(self.lags(), joined=self._joined, recovering=self._recovering(), idle_s=idle_s)
+        return judge(self.lags(), joined=self._joined, recovering=self._recovering(), idle_s=self.idle_s())
 
     def _lag(self, place: Place, at: int, now_s: float) -> Lag:
         end = at

@@ -24,6 +24,9 @@ GROUP_SUFFIX = "worker"
 REQUESTS_S = 1.0
 LOOK_S = 0.2
 GARBAGE_S = 300.0
+# While the broker restarts, a group can be formed by somebody who does not know the topics yet: all get no partition at
+# all, until they are asked for again. Faust asks after five minutes.
+METADATA_AGE_S = 5.0
 
 
 async def collect_garbage() -> None:
@@ -71,7 +74,9 @@ def build(
         web_tables_enabled=False,
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=int(METADATA_AGE_S * 1000),
         consumer_max_fetch_size=options.fetch_bytes_max,
+        broker_max_poll_records=options.batch_events_max,
         broker_session_timeout=options.session_timeout_s,
         broker_heartbeat_interval=options.session_timeout_s / 4,
         broker_request_timeout=max(30.0, options.session_timeout_s + 5),

@@ -13,7 +13,7 @@ import psycopg
 
 from streams.kernel.folding import Envelope, ParkedKeys, Step, envelopes, first_versions, plan
 from streams.postgres.checkpoints import JOURNAL, Move, Reader
-from streams.postgres.connection import Connection, Cursor, connect_to_fold
+from streams.postgres.connection import FOLDING, Connection, Cursor, connect_to_fold
 from streams.postgres.parking import parked_keys
 from streams.postgres.versions import unfolded
 from streams.worker.duty import Duty, Hand
@@ -48,7 +48,7 @@ class Applier:
         batch = envelopes(source.decode, records)
         try:
             self._stage(source, partition)
-            apply_in_pieces(partial(self._transact, source, partition), batch)
+            apply_in_pieces(self.connection, partial(self._transact, source, partition), batch)
         except VersionsChanged:
             partition.lost = True  # until `Reading.look` has seen it too, and takes the partitions anew
 
@@ -117,7 +117,7 @@ def folding(application: str, sources: Mapping[str, Source], dsn: str, lanes: in
         return found
 
     def make() -> Hand:
-        return Applier(connect_to_fold(dsn, "worker"), sources)
+        return Applier(connect_to_fold(dsn, FOLDING), sources)
 
     readers = {topic: source.readers for topic, source in sources.items()}
     return Duty("fold", readers, Lanes("fold", lanes, make, on_error), parked)

@@ -20,6 +20,7 @@ from streams.kernel.application import Application
 from streams.kernel.processing import DEDUPE_WINDOW_S
 from streams.postgres.checkpoints import Reader
 from streams.postgres.setup import prepare
+from streams.watchdog import EXIT_FAILED, Watchdog
 from streams.worker.app import WorkerApp, build
 from streams.worker.applying import folding
 from streams.worker.beginning import begin
@@ -30,7 +31,6 @@ from streams.worker.reacting import reacting
 from streams.worker.reading import Reading
 from streams.worker.sending import Sender
 from streams.worker.source import sources
-from streams.worker.watchdog import EXIT_FAILED, Watchdog
 from streams.worker.watched import Watched
 from streams.worker.web import serve
 
@@ -105,7 +105,7 @@ class _Worker:
 
     def work(self, app: WorkerApp, reading: Reading) -> None:
         """Run the Faust application until something stops it."""
-        watchdog = Watchdog(self._options, lambda: time.monotonic() - reading.turned_at, reading.busy_s)
+        watchdog = Watchdog("worker", self._options, lambda: time.monotonic() - reading.turned_at, reading.busy_s)
         for number in (signal.SIGINT, signal.SIGTERM):
             self._loop.add_signal_handler(number, self._stop.set)
         watchdog.start()

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from streams.kernel.folding import Envelope
 from streams.postgres.checkpoints import Reader
-from streams.postgres.connection import repeated
+from streams.postgres.connection import Connection, repeated
 
 
 class Refused(Exception):
@@ -25,17 +25,25 @@ Refusals: TypeAlias = Mapping[Reader, Refused]
 Transact: TypeAlias = Callable[[Sequence[Envelope], Refusals], None]
 
 
-def apply_in_pieces(transact: Transact, batch: Sequence[Envelope]) -> None:
+def apply_in_pieces(connection: Connection, transact: Transact, batch: Sequence[Envelope]) -> None:
     """Apply a batch, whole if it can be. `transact` applies a piece in one transaction, and may raise Refused."""
+
+    def repeat(piece: Sequence[Envelope], refusals: Refusals) -> None:
+        repeated(connection, lambda: transact(piece, refusals))
+
+    _apply(repeat, batch)
+
+
+def _apply(transact: Transact, batch: Sequence[Envelope]) -> None:
     try:
-        _repeat(transact, batch, {})
+        transact(batch, {})
     except Refused as refused:
         if len(batch) == 1:
             _single(transact, batch, refused)
             return
         middle = len(batch) // 2
-        apply_in_pieces(transact, batch[:middle])
-        apply_in_pieces(transact, batch[middle:])
+        _apply(transact, batch[:middle])
+        _apply(transact, batch[middle:])
 
 
 def _single(transact: Transact, batch: Sequence[Envelope], refused: Refused) -> None:
@@ -43,14 +51,10 @@ def _single(transact: Transact, batch: Sequence[Envelope], refused: Refused) -> 
     refusals = {refused.reader: refused}
     while True:
         try:
-            _repeat(transact, batch, refusals)
+            transact(batch, refusals)
         except Refused as another:
             if another.reader in refusals:
                 raise
             refusals[another.reader] = another
         else:
             return
-
-
-def _repeat(transact: Transact, batch: Sequence[Envelope], refusals: Refusals) -> None:
-    repeated(lambda: transact(batch, refusals))

@@ -23,7 +23,7 @@ from streams.kernel.process_manager import Answered
 from streams.kernel.reacting import Reactions
 from streams.postgres import outbox
 from streams.postgres.checkpoints import Move, Reader, move
-from streams.postgres.connection import REFUSALS, Connection, Cursor, connect_to_fold, repeated
+from streams.postgres.connection import REACTING, REFUSALS, Connection, Cursor, connect_to_fold, repeated
 from streams.postgres.outbox import Outgoing
 from streams.postgres.parking import ParkedKey, Request, requested_keys, take_out, withdraw
 from streams.worker.duty import Duty, Hand
@@ -50,7 +50,7 @@ def reacting(
     """Return the duty of telling process managers what happened, in one lane."""
 
     def make() -> Hand:
-        connection = connect_to_fold(dsn, "process managers")
+        connection = connect_to_fold(dsn, REACTING)
         return Reactor(application, connection, sources, writer, make_send(), dedupe_window_s * 1000)
 
     readers = {
@@ -97,7 +97,7 @@ class Reactor:
             self._finish(source, partition)
         batch = envelopes(source.decode, records)
         for part in _parts(source, partition, batch):
-            apply_in_pieces(partial(self._decide, source, partition), part)
+            apply_in_pieces(self._connection, partial(self._decide, source, partition), part)
         if _behind(source, partition):
             self._finish(source, partition)
 
@@ -111,7 +111,7 @@ class Reactor:
         source = self._sources[partition.topic]
         readers = {each.reader: each for each in source.readers}
         place = (partition.topic, partition.number)
-        repeated(lambda: self._carry_out(readers, partition, place))
+        repeated(self._connection, lambda: self._carry_out(readers, partition, place))
         self._finish(source, partition)
 
     def close(self) -> None:

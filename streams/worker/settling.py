@@ -59,7 +59,7 @@ def settle(connection: Connection, sources: Mapping[str, Source], partition: Par
         Fenced: another worker owns the partition.
         VersionsChanged: a version is folded no more.
     """
-    parked, versions = repeated(lambda: _transact(connection, sources, partition))
+    parked, versions = repeated(connection, lambda: _transact(connection, sources, partition))
     partition.parked = parked
     partition.heads.update(versions)
 

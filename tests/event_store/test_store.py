@@ -69,7 +69,7 @@ def test_a_history_is_whole_typed_and_carries_its_position(
     store = open_store()
     for key, version in world.versions.items():
         history = store.load(key, at_least=world.position, timeout_s=60)
-        expected = [(event, meta) for event, meta in world.committed if event.account_id == key]
+        expected = [(each.event, each.metadata) for each in world.committed if each.event.aggregate_id == key]
         assert [(each.event, each.metadata) for each in history] == expected
         assert (history.version, len(history)) == (version, version)
         place = (world.topic, partition_of(key.encode(), PARTITIONS))

@@ -1,12 +1,13 @@
-"""A command processor in a process of its own, which may kill itself at a given step of a given commit.
+"""A command processor in a process of its own, which may kill itself at a given step of a given commit, or hang there.
 
-`python -m tests.faults.processor_child APPLICATION BOOTSTRAP PARTITIONS STATE SLOT [STEP COMMITS]`
+`python -m tests.faults.processor_child APPLICATION BOOTSTRAP PARTITIONS STATE SLOT [STEP COMMITS [hang]]`
 """
 
 import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,12 @@ from streams.domain.shop.app import shop
 from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry
 from streams.kernel.processing import DEDUPE_WINDOW_S
+from streams.processor import main as main_module
 from streams.processor import processor as module
-from streams.processor.main import run
 from streams.processor.run import Run
 from streams.processor.transactions import Transactions
 
+HANG_S_MAX = 10.0  # shorter than in life: the test waits for it
 STEPS = ("begin", "events", "flush", "outcomes", "offsets", "commit", "committed")
 
 
@@ -29,6 +31,7 @@ class Deadly(Transactions):
 
     step = ""
     commits_left = 0
+    hangs = False
 
     def begin(self) -> None:
         Deadly.commits_left -= 1
@@ -58,6 +61,8 @@ class Deadly(Transactions):
 
     def _die_at(self, step: str) -> None:
         if Deadly.step == step and Deadly.commits_left <= 0:
+            if Deadly.hangs:
+                threading.Event().wait()
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -66,12 +71,16 @@ def main() -> None:
     name, bootstrap, partitions, state, slot, *fault = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if fault:
-        Deadly.step, Deadly.commits_left = fault[0], int(fault[1])
+        Deadly.step, Deadly.commits_left, Deadly.hangs = fault[0], int(fault[1]), "hang" in fault
+        if Deadly.hangs:
+            main_module.LIMITS = main_module.Limits(stall_s_max=HANG_S_MAX)
         setattr(module, "Transactions", Deadly)  # noqa: B010 - mypy knows no other way to replace an import
     kafka = Kafka(bootstrap)
     with TopicRegistry(kafka) as ids:
         application = replace(shop, name=name)
-        run(application, kafka, ids, int(partitions), Path(state), slot=int(slot), dedupe_window_s=DEDUPE_WINDOW_S)
+        main_module.run(
+            application, kafka, ids, int(partitions), Path(state), slot=int(slot), dedupe_window_s=DEDUPE_WINDOW_S
+        )
 
 
 if __name__ == "__main__":

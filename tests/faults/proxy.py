@@ -15,11 +15,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 from functools import partial
-from types import TracebackType
-from typing import Self
 
-LOOPBACK = "127.0.0.1"
-METADATA, FIND_COORDINATOR, ADD_OFFSETS_TO_TXN, END_TXN, TXN_OFFSET_COMMIT = 3, 10, 25, 26, 28
+from tests.faults.relay import LOOPBACK, Link, Relay
+
+PRODUCE, METADATA, FIND_COORDINATOR, ADD_OFFSETS_TO_TXN, END_TXN, TXN_OFFSET_COMMIT = 0, 3, 10, 25, 26, 28
 _NAMES_BROKERS = frozenset({METADATA, FIND_COORDINATOR})
 _SIZE, _REQUEST, _CORRELATION = struct.Struct(">i"), struct.Struct(">hhi"), struct.Struct(">i")
 _ERROR = struct.Struct(">h")
@@ -70,19 +69,14 @@ class Fault:
             deliver()
 
 
-class Proxy:
+class Proxy(Relay):
     """Listens on a free port for as long as its `with` block runs."""
 
     def __init__(self, broker: str) -> None:
         """`broker`: its host:port, which must be what it advertises."""
-        host, _, port = broker.rpartition(":")
-        self.upstream = host, int(port)
-        self._listener = socket.create_server((LOOPBACK, 0))
-        self.port: int = self._listener.getsockname()[1]
+        super().__init__(broker)
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
-        self._links: list[Link] = []
-        self._thread = threading.Thread(target=self._accept, name="proxy", daemon=True)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -104,78 +98,42 @@ class Proxy:
                 self._faults.remove(found)
             return found
 
-    def cut_all(self) -> None:
-        """Close every connection."""
-        for link in list(self._links):
-            link.close()
-
     def rewritten(self, answer: bytes) -> bytes:
         """Return an answer in which the broker's port is this proxy's."""
         host, port = self.upstream
         name = host.encode()
         return answer.replace(name + _SIZE.pack(port), name + _SIZE.pack(self.port))
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.cut_all()
-        self._thread.join()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                self._links.append(Link(self, client))
+    def link(self, client: socket.socket) -> Link:
+        """Return a link that knows Kafka's requests."""
+        return KafkaLink(self, client)
 
 
-class Link:
+class KafkaLink(Link):
     """One client's connection, and the one to the broker that stands behind it."""
 
     def __init__(self, proxy: Proxy, client: socket.socket) -> None:
-        self._proxy, self._client = proxy, client
-        self._broker = socket.create_connection(proxy.upstream)
-        for each in (client, self._broker):
-            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().__init__(proxy.upstream, client)
+        self._proxy = proxy
         self._asked: dict[int, int] = {}
         self._held: dict[int, Fault] = {}
-        for pump in (self._requests, self._answers):
-            threading.Thread(target=self._run, args=(pump,), name="proxy-link", daemon=True).start()
-
-    def close(self) -> None:
-        """Close both connections."""
-        self._close_client()
-        _close(self._broker)
-
-    def _close_client(self) -> None:
-        _close(self._client)
-
-    def _run(self, pump: Callable[[], None]) -> None:
-        with suppress(OSError):
-            pump()
-        self.close()
+        self.run(self._requests, self._answers)
 
     def _requests(self) -> None:
-        while frame := _frame(self._client):
+        while frame := _frame(self.client):
             api_key, _, correlation = _REQUEST.unpack_from(frame, _SIZE.size)
             self._asked[correlation] = api_key
             fault = self._proxy.take(api_key, At.REQUEST)
             if fault is None:
-                self._broker.sendall(frame)
+                self.server.sendall(frame)
             else:
                 self._held[correlation] = fault
-                fault.strike(partial(self._broker.sendall, frame), self._close_client)
+                fault.strike(partial(self.server.sendall, frame), self.close_client)
                 if fault.cut:  # the client is gone; the connection ends when the broker has answered
                     fault.answered.wait(RELEASE_S_MAX)
 
     def _answers(self) -> None:
-        while frame := _frame(self._broker):
+        while frame := _frame(self.server):
             (correlation,) = _CORRELATION.unpack_from(frame, _SIZE.size)
             api_key = self._asked.pop(correlation)
             held = self._held.pop(correlation, None)
@@ -184,9 +142,9 @@ class Link:
             answer = self._proxy.rewritten(frame) if api_key in _NAMES_BROKERS else frame
             fault = self._proxy.take(api_key, At.ANSWER)
             if fault is None:
-                self._client.sendall(answer)
+                self.client.sendall(answer)
             else:
-                fault.strike(partial(self._client.sendall, answer), self._close_client)
+                fault.strike(partial(self.client.sendall, answer), self.close_client)
 
 
 def _frame(source: socket.socket) -> bytes:
@@ -203,9 +161,3 @@ def _exactly(source: socket.socket, count: int) -> bytes:
             return b""
         data += part
     return bytes(data)
-
-
-def _close(end: socket.socket) -> None:
-    with suppress(OSError):
-        end.shutdown(socket.SHUT_RDWR)
-    end.close()

@@ -5,7 +5,7 @@ import pytest
 from streams.processor.processor import CommandProcessor
 from streams.processor.transactions import Transactions
 from tests.faults.judge import Judge
-from tests.faults.proxy import ADD_OFFSETS_TO_TXN, END_TXN, TXN_OFFSET_COMMIT, At, Proxy
+from tests.faults.proxy import ADD_OFFSETS_TO_TXN, END_TXN, PRODUCE, TXN_OFFSET_COMMIT, At, Proxy
 from tests.waiting import wait_until
 
 BURST = 100
@@ -41,3 +41,16 @@ def test_a_commit_that_is_delayed_beyond_the_timeout(
     judge.send(311, BURST)
     judge.judge()
     assert len(producers) == 2, "the producer that had to repeat itself is replaced"
+
+
+def test_records_that_are_not_delivered_in_time(
+    producers: list[Transactions], behind_proxy: CommandProcessor, proxy: Proxy, judge: Judge
+) -> None:
+    fault = proxy.expect(PRODUCE, At.REQUEST)
+    judge.send(320, BURST)
+    wait_until(fault.caught.is_set, "the records are held")
+    judge.judge()
+    fault.release()
+    judge.send(321, BURST)
+    judge.judge()
+    assert len(producers) == 2, "the producer that could not deliver is replaced"

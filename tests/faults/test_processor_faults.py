@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from streams.watchdog import EXIT_STALLED
 from tests.faults.judge import Judge
 from tests.faults.processes import Processors
 from tests.faults.processor_child import STEPS
@@ -67,3 +68,14 @@ def test_a_second_processor_of_the_same_slot_takes_over(processors: Processors, 
     judge.judge()
     wait_until(lambda: first.poll() is not None, "the first processor is fenced and ends")
     assert first.poll() != 0
+
+
+def test_a_processor_that_hangs_ends_itself(processors: Processors, judge: Judge) -> None:
+    hung = processors.start(0, "offsets", 2, "hang")
+    judge.send(300, 100)
+    wait_until(judge.all_answered, "its first transaction is committed")
+    judge.send(301, 100)
+    wait_until(lambda: hung.poll() is not None, "its watchdog has ended it", 90)
+    assert hung.poll() == EXIT_STALLED
+    processors.start(0)
+    judge.judge()

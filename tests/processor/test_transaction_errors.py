@@ -20,7 +20,6 @@ TABLE: list[tuple[int, dict[str, bool], type[KafoldError]]] = [
     (KafkaError.ILLEGAL_GENERATION, ABORTABLE, TransactionAborted),
     (KafkaError.UNKNOWN_MEMBER_ID, ABORTABLE, TransactionAborted),
     (KafkaError.INVALID_PRODUCER_ID_MAPPING, ABORTABLE, TransactionAborted),
-    (KafkaError._MSG_TIMED_OUT, ABORTABLE, TransactionAborted),
     # Somebody or something else ended the transaction, or it is not known whether it did.
     (KafkaError.INVALID_TXN_STATE, FATAL, Indefinite),
     (KafkaError.INVALID_TXN_STATE, {}, Indefinite),
@@ -30,6 +29,8 @@ TABLE: list[tuple[int, dict[str, bool], type[KafoldError]]] = [
     (KafkaError.CONCURRENT_TRANSACTIONS, RETRIABLE, Indefinite),
     (KafkaError._TIMED_OUT, RETRIABLE, Indefinite),
     (KafkaError._TRANSPORT, RETRIABLE, Indefinite),
+    # Nothing happened, but this producer may never deliver anything to that partition again.
+    (KafkaError._MSG_TIMED_OUT, ABORTABLE, Indefinite),
     # Lasting refusals: the new producer is refused in the same way, and the processor ends with these words.
     (KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, FATAL, Indefinite),
     (KafkaError._FATAL, FATAL, Indefinite),

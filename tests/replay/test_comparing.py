@@ -27,7 +27,7 @@ def test_a_bug_shows_with_the_first_event(rebuilding: Rebuilding, workers: Worke
     workers.until(rebuilding.reached(V1, V2))
     application = rebuilding.named(wrong)
     compared, partings = compare_versions(application, rebuilding.settings, rebuilding.endpoints, NAME, None, 30, 3)
-    refunds = [(event, meta) for event, meta in world.committed if isinstance(event, PurchaseRefunded)]
+    refunds = [(each.event, each.metadata) for each in world.committed if isinstance(each.event, PurchaseRefunded)]
     wronged = sorted({event.account_id for event, _ in refunds if event.amount_cents})
     assert compared.differing == len(wronged)
     assert (compared.only_old, compared.only_new, compared.left_out) == (0, 0, [])

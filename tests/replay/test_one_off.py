@@ -83,7 +83,7 @@ def test_a_time_takes_what_was_decided_until_then(rebuilding: Rebuilding) -> Non
     world.writer().burst(purchases(chance, 2000, 100, world.versions), age_s=3600)
     rows = expected(rebuilding)
     world.writer().burst(purchases(chance, 2000, 100, world.versions))
-    last_ms = max(meta.time_ms for _, meta in world.committed[:2000])
+    last_ms = max(each.metadata.time_ms for each in world.committed[:2000])
     into = table(rebuilding)
     ask(rebuilding, into, until=datetime.fromtimestamp(last_ms / 1000, UTC).isoformat())
     assert rows_of(rebuilding, into) == rows != expected(rebuilding)

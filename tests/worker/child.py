@@ -2,13 +2,10 @@
 
 import logging
 import os
-import signal
 import sys
 from dataclasses import replace
 from functools import wraps
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -22,16 +19,16 @@ from streams.domain.shop.projections import Custom, customer_summary
 from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry
 from streams.kernel.application import Application
-from streams.postgres import outbox
 from streams.postgres.checkpoints import Reader
 from streams.worker.main import run
 from streams.worker.options import WorkerOptions
-from streams.worker.sending import Sender
+from tests.worker.strikes import STRIKE, strike
 
 TARGET = "KAFOLD_TEST_TARGET"  # a variable that names another application than the shop, as package.module:name
 ONLY = "KAFOLD_TEST_ONLY"  # a variable that names the one version to fold, as name@version
 WATCH = "KAFOLD_TEST_WATCH"  # a variable that names the port of the worker's web
 SPANS = "KAFOLD_TEST_SPANS"  # a variable that names a file for the worker's spans
+BATCH_EVENTS_MAX = "KAFOLD_TEST_BATCH_EVENTS_MAX"  # a variable that gives a batch another size
 FIXED = "fixed"  # a file of this name in the folder's parent says that the code was mended
 
 
@@ -60,30 +57,6 @@ def trace_into(file: Path) -> None:
     trace.set_tracer_provider(provider)
 
 
-def die_at(step: str) -> None:
-    """End the process as kill -9 does, the third time that the worker is about to leave this step of reacting."""
-    left = count(1)
-
-    def dying(function: Any) -> Any:
-        @wraps(function)
-        def called(*arguments: Any, **named: Any) -> Any:
-            result = function(*arguments, **named)
-            if next(left) == 3:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-
-        return called
-
-    if step == "decide":  # within the transaction
-        outbox.keep = dying(outbox.keep)
-    elif step == "commit":  # the commands are in the outbox, and not sent
-        outbox.unsent = dying(outbox.unsent)
-    elif step == "send":  # acknowledged, and not noted
-        Sender.__call__ = dying(Sender.__call__)  # type: ignore[method-assign]
-    elif step == "note":  # within the transaction
-        outbox.sent = dying(outbox.sent)
-
-
 def only() -> Reader | None:
     """Return the one version to fold."""
     projection, _, version = os.environ.get(ONLY, "").partition("@")
@@ -92,14 +65,15 @@ def only() -> Reader | None:
 
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
-    die_at(os.environ.get("KAFOLD_TEST_DIE_AT", ""))
+    strike(os.environ.get(STRIKE, ""))
     name, bootstrap_servers, dsn, folder = sys.argv[1:]
     if SPANS in os.environ:
         trace_into(Path(os.environ[SPANS]))
     kafka = Kafka(bootstrap_servers)
     # Small batches and short limits: more rebalances and more commits to be killed in.
     watch = ("127.0.0.1", int(os.environ[WATCH])) if WATCH in os.environ else None
-    options = WorkerOptions(fetch_bytes_max=32_768, session_timeout_s=6.0, stop_s_max=8.0, watch=watch)
+    batch_events_max = int(os.environ.get(BATCH_EVENTS_MAX, "500"))
+    options = WorkerOptions(batch_events_max=batch_events_max, session_timeout_s=6.0, stop_s_max=8.0, watch=watch)
     with TopicRegistry(kafka) as ids:
         run(application(name, Path(folder)), kafka, dsn, ids, Path(folder), options, only=only())
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import faust
 import faust.transport.drivers.aiokafka as driver
 from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]
-from aiokafka.consumer import subscription_state  # type: ignore[import-untyped]
+from aiokafka.consumer import group_coordinator, subscription_state  # type: ignore[import-untyped]
 from faust.tables.base import Collection
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
@@ -57,6 +57,17 @@ def test_a_full_buffer_is_told_to_the_consumer_and_makes_its_callback_wait() -> 
     # Why the transport leaves no partition out: without any, Faust sleeps for a second.
     assert "await self.sleep(1)" in inspect.getsource(Consumer._wait_next_records)
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer)
+
+
+def test_a_batch_has_no_more_events_than_the_option_says() -> None:
+    source = inspect.getsource(driver.AIOKafkaConsumerThread)
+    assert "max_poll_records=conf.broker_max_poll_records" in source
+    assert "max_records=_consumer._max_poll_records" in source
+
+
+def test_topics_that_were_not_known_when_the_group_was_formed_are_found_by_asking_for_metadata_again() -> None:
+    assert "metadata_max_age_ms=conf.consumer_metadata_max_age_ms" in inspect.getsource(driver.AIOKafkaConsumerThread)
+    assert "self._on_metadata_change()" in inspect.getsource(group_coordinator.BaseCoordinator._handle_metadata_update)
 
 
 def test_the_aiokafka_consumer_knows_position_and_high_watermark_of_each_partition() -> None:

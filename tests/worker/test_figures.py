@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import cast
 
 import httpx
 import pytest
@@ -16,14 +15,13 @@ from infra.engines.ports import LOOPBACK, free_port
 from infra.figures import Figures, figures_of
 from producers.client import Client
 from schemas.outcomes import Status
-from schemas.shop.accounts import AccountEvent, OpenAccount, RecordPurchase
+from schemas.shop.accounts import OpenAccount, RecordPurchase
 from streams.domain.shop.accounts import account
 from streams.processor.processor import CommandProcessor
 from streams.watching.figures import MINUTE_MS, MINUTE_S, Counted, Kind, Tally
 from tests.fixtures.shop import running
 from tests.log import events_of, read_committed
-from tests.worker.test_exact import assert_equal_to_the_oracle
-from tests.worker.world import PARTITIONS, Workers, World
+from tests.worker.world import PARTITIONS, Workers, World, check_exact
 
 
 @pytest.fixture
@@ -93,7 +91,7 @@ def start(workers: Workers, *names: str) -> None:
 def folded(world: World) -> bool:
     """Whether the projections have every event that is in the log now, which becomes the oracle's."""
     recorded = events_of(world.application, "account", world.kafka, world.ids)
-    world.committed = [(cast("AccountEvent", each.event), each.metadata) for each in recorded]
+    world.committed = list(recorded)
     for each in recorded:
         place = world.topic, each.partition
         world.ends[place] = max(world.ends.get(place, 0), each.offset + 1)
@@ -153,6 +151,6 @@ def test_after_kills_rows_and_figures_are_exact(world: World, workers: Workers, 
         workers.kill(victim)
         buy(client, chance, 50)
     workers.until(lambda: folded(world))
-    assert_equal_to_the_oracle(world)
+    check_exact(world)
     expected = log_figures(world)
     workers.until(lambda: figures(workers) == Figures(expected, []))

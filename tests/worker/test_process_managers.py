@@ -173,13 +173,11 @@ def assert_each_step_acted_once(world: World, sent: int, names: list[str]) -> No
 def test_workers_that_are_killed_at_every_step_conserve_money(world: World, workers: Workers, client: Client) -> None:
     chance, names, sent = random.Random(7), [f"a{number}" for number in range(8)], 0
     rich(client, *names)
-    for round_number, step in enumerate(["decide", "send", "note", "commit"] * 2):
-        workers.environment = {"KAFOLD_TEST_DIE_AT": step}
-        workers.start("a")
+    for round_number, step in enumerate(["decide", "send", "note", "decided"] * 2):
+        child = workers.start("a", f"{step}:3:SIGKILL")
         sent += shuffle_money(client, chance, 100 * round_number, 12, names)
-        workers.running["a"].wait(60)
-        assert workers.running.pop("a").returncode == -signal.SIGKILL, workers.logs()
-    workers.environment = {}
+        child.wait(60)
+        assert workers.bury("a") == -signal.SIGKILL, workers.logs()
     workers.start("a")
     workers.until(lambda: is_quiet(world, sent))
     assert_each_step_acted_once(world, sent, names)

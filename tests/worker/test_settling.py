@@ -12,42 +12,26 @@ from infra.waiting import wait_until
 from schemas.metadata import EventMetadata
 from schemas.shop.accounts import AccountOpened, PurchaseRecorded
 from schemas.shop.rows import CustomerSummary
-from streams.domain.shop.accounts import account
 from streams.domain.shop.app import shop
 from streams.domain.shop.projections import Custom, customer_summary, daily_sales
-from streams.kernel.folding import ParkedKeys
-from streams.postgres.checkpoints import take
-from streams.postgres.connection import Connection, connect
+from streams.postgres.connection import connect
 from streams.postgres.parking import Request, parked, request
-from streams.postgres.setup import prepare
-from streams.worker.applying import Applier
-from streams.worker.partition import Partition
 from streams.worker.settling import settle
-from streams.worker.source import Source, sources
-from tests.schemas.ids import MemoryIds
+from tests.worker.owner import Owner, owner_of, recorded, world_without_kafka
 
 DAY = date(1997, 1, 1)
-TOPIC = shop.topics(account).events
 BEYOND_BIGINT = 2**63
-
-
-class Record(NamedTuple):
-    offset: int
-    key: bytes
-    value: bytes
 
 
 class Settled(NamedTuple):
     """A worker's share of one partition, without Faust and Kafka."""
 
     dsn: str
-    connection: Connection
-    sources: dict[str, Source]
-    partition: Partition
+    owner: Owner
     quantity: list[int | None]  # what `project` says of a purchase; None: it raises
 
     def settle(self) -> None:
-        settle(self.connection, self.sources, self.partition)
+        settle(self.owner.connection, self.owner.sources, self.owner.partition)
 
     def parked(self) -> list[tuple[str, str | None, str | None]]:
         with connect(self.dsn, "test") as connection:
@@ -76,26 +60,12 @@ def settled(database: str) -> Iterator[Settled]:
         return customer_summary.project(row, event, meta)
 
     application = replace(shop, projections=[replace(customer_summary, project=project), daily_sales])
-    prepare(database, application)
-    ids = MemoryIds()
-    reads = sources(application, ids)
-    encode = application.event_codec(account, ids).encode
-    events = [AccountOpened(account_id="a"), *(purchase(str(number)) for number in range(2))]
-    records = [
-        Record(number, b"a", encode(event, EventMetadata(f"c{number}-1", f"c{number}", "", "", number + 1, 0)))
-        for number, event in enumerate(events)
-    ]
-    with connect(database, "test worker") as connection:
-        with connection.transaction(), connection.cursor() as cursor:
-            starts = take(cursor, shop.name, TOPIC, 0, "uuid", reads[TOPIC].readers)
-        partition = Partition(TOPIC, 0, "uuid", starts, {reader: ParkedKeys() for reader in starts})
-        applier = Applier(connection, reads)
-        applier.apply(partition, records)
-        assert [error for _, error, _ in Settled(database, connection, reads, partition, said).parked()] == [
-            "ValueError",
-            None,
-        ]
-        yield Settled(database, connection, reads, partition, said)
+    world = world_without_kafka(application, database)
+    with owner_of(world, 0) as owner:
+        owner.apply(recorded(world, 0, [AccountOpened(account_id="a"), purchase("0"), purchase("1")]))
+        made = Settled(database, owner, said)
+        assert [error for _, error, _ in made.parked()] == ["ValueError", None]
+        yield made
 
 
 def purchase(name: str) -> PurchaseRecorded:
