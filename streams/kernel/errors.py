@@ -9,6 +9,7 @@
     ├── TransactionAborted  a transaction was given up and nothing of it happened: rewind and do it again
     ├── WrongKey          (a DecodingError) a command's Kafka key is not where or what it must be: dead-letter it
     ├── LocalStateUnreadable  a cache on disk is damaged: exit; the next start rebuilds it from the log
+    ├── StateNotExact     a state is not the same after it was JSON: its aggregate type does without snapshots
     ├── Stale             a copy of the log has not come to a position in time: ask again, or without the position
     ├── BeyondDedupeWindow  a process manager's fact is too old to send commands for: look whether they were, discard it
     ├── SendFailed        Kafka did not take a process manager's commands: exit, they are sent again after a restart
@@ -46,6 +47,10 @@ class LogBroken(KafoldError):
 
 class LocalStateUnreadable(KafoldError):
     """A processor's cache on its disk is damaged. Exit; the next start throws it away and reads the log instead."""
+
+
+class StateNotExact(KafoldError):
+    """A state would not be the same after it was written as JSON. Go on without snapshots of its aggregate type."""
 
 
 class Stale(KafoldError):
