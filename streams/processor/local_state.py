@@ -182,10 +182,12 @@ class LocalState:
 
     def _drop_marker(self) -> None:
         batch = WriteBatch(raw_mode=True)
-        batch.delete(_MARKER)
         with self._noticed():
+            if self._db.get(_MARKER) is not None:
+                batch.delete(_MARKER)
             self._drop_notes(batch, None)
-            self._db.write(batch)
+            if not batch.is_empty():
+                self._db.write(batch)
         self.marker = None
 
     def _drop_notes(self, batch: WriteBatch, events: int | None) -> None:
