@@ -1,6 +1,8 @@
-"""A command processor in a process of its own, which may kill itself at a given step of a given commit.
+"""A command processor in a process of its own, which may kill (or stop) itself at a given step of a given commit.
 
-`python -m tests.faults.processor_child APPLICATION BOOTSTRAP PARTITIONS STATE SLOT [STEP COMMITS]`
+It takes snapshots often, and each of them is a transaction, so that faults fall between them.
+
+`python -m tests.faults.processor_child APPLICATION BOOTSTRAP PARTITIONS STATE SLOT [STEP COMMITS [STOP]]`
 """
 
 import logging
@@ -17,18 +19,24 @@ from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry
 from streams.kernel.processing import DEDUPE_WINDOW_S
 from streams.processor import processor as module
+from streams.processor import snapshotting
 from streams.processor.main import run
 from streams.processor.run import Run
 from streams.processor.transactions import Transactions
 
 STEPS = ("begin", "events", "flush", "outcomes", "offsets", "commit", "committed")
+SNAPSHOT_EVENTS = 50
 
 
 class Deadly(Transactions):
-    """Transactions that kill their process before a step, or, for `committed`, right after the commit."""
+    """Transactions that kill their process before a step, or, for `committed`, right after the commit.
+
+    A topic's kind is the step after its records were produced; with "before" in front of it, the step before.
+    """
 
     step = ""
     commits_left = 0
+    end = signal.SIGKILL
 
     def begin(self) -> None:
         Deadly.commits_left -= 1
@@ -41,8 +49,10 @@ class Deadly(Transactions):
         self._die_at("flush")
 
     def produce(self, topic: str, partition: int, records: Any, headers: Any = None) -> Run:
+        kind = topic.rpartition(".")[2]
+        self._die_at(f"before {kind}")
         run = super().produce(topic, partition, records, headers)
-        self._die_at(topic.rpartition(".")[2])
+        self._die_at(kind)
         return run
 
     def commit(self, consumed: Any, group: Any) -> None:
@@ -58,7 +68,8 @@ class Deadly(Transactions):
 
     def _die_at(self, step: str) -> None:
         if Deadly.step == step and Deadly.commits_left <= 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            Deadly.step = ""
+            os.kill(os.getpid(), Deadly.end)
 
 
 def main() -> None:
@@ -67,11 +78,22 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if fault:
         Deadly.step, Deadly.commits_left = fault[0], int(fault[1])
+        Deadly.end = signal.SIGSTOP if fault[2:] else signal.SIGKILL
         setattr(module, "Transactions", Deadly)  # noqa: B010 - mypy knows no other way to replace an import
+    snapshotting.SLICE_S, snapshotting.SHARE = 0.0, 1.0
     kafka = Kafka(bootstrap)
     with TopicRegistry(kafka) as ids:
         application = replace(shop, name=name)
-        run(application, kafka, ids, int(partitions), Path(state), slot=int(slot), dedupe_window_s=DEDUPE_WINDOW_S)
+        run(
+            application,
+            kafka,
+            ids,
+            int(partitions),
+            Path(state),
+            slot=int(slot),
+            dedupe_window_s=DEDUPE_WINDOW_S,
+            snapshot_events=SNAPSHOT_EVENTS,
+        )
 
 
 if __name__ == "__main__":
