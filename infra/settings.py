@@ -116,6 +116,11 @@ class Settings(BaseSettings):
     dedupe_window_s: int = Field(
         7 * 24 * 3600, ge=60, description="How long a command id is remembered, so that a repeated command is answered."
     )
+    snapshot_events: int = Field(
+        100_000,
+        ge=0,
+        description="A partition's snapshots are renewed when so many events have followed; 0: none are taken or read.",
+    )
     api: ApiSettings = Field(default_factory=ApiSettings, description="Where the read API listens.")
     watch: WatchSettings = Field(default_factory=WatchSettings, description="Where the other parts are watched.")
 

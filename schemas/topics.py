@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AggregateTopics:
-    """The three topics of one aggregate type. All have the same number of partitions and the same key."""
+    """The topics of one aggregate type. All have the same number of partitions and the same key."""
 
     application: str
     aggregate: str
@@ -32,6 +32,11 @@ class AggregateTopics:
     def outcomes(self) -> str:
         """Where each command's answer is given."""
         return f"{self.application}.{self.aggregate}.outcomes"
+
+    @property
+    def snapshots(self) -> str:
+        """Where the processors keep aggregates' states for each other. A cache: nothing of it is published."""
+        return f"{self.application}.{self.aggregate}.snapshots"
 
 
 def dead_letters_topic(application: str) -> str:

@@ -44,6 +44,7 @@ def processor(ctx: typer.Context, slot: Slot = 0, port: WatchPort = None) -> Non
                 settings.home / "processors" / str(slot),
                 slot=slot,
                 dedupe_window_s=settings.dedupe_window_s,
+                snapshot_events=settings.snapshot_events,
                 watch=_watch(settings.watch.host, port, settings.watch.processor_port, slot),
             )
 

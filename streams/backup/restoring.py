@@ -11,7 +11,7 @@ and local state are rebuilt from the log, under the new topics' UUIDs.
 Promises: nothing is touched unless the cluster and the database are empty of the application; done means compared.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
@@ -26,7 +26,15 @@ from streams.backup.placing import Placer, producer_of
 from streams.backup.records import placed
 from streams.kafka.config import Kafka
 from streams.kafka.ends import marks_of
-from streams.kafka.topics import FOR_EVER, KEEP, create_topics, declared_topics, delete_topics, existing_topics
+from streams.kafka.topics import (
+    FOR_EVER,
+    KEEP,
+    create_topics,
+    declared_topics,
+    delete_topics,
+    existing_topics,
+    rebuilt_topics,
+)
 from streams.kernel.application import Application
 from streams.processor.processor import group_of
 
@@ -58,7 +66,9 @@ def restore(
             f"{folder.path} is a backup of {manifest.application}, not of {application.name}: say which with -A"
         )
     marker = restoring_topic(application.name)
-    _make_room(kafka, manifest, marker, replication_factor, declared_topics(application, dedupe_window_s))
+    rebuilt = rebuilt_topics(application)
+    declared = declared_topics(application, dedupe_window_s)
+    _make_room(kafka, manifest, marker, replication_factor, declared, rebuilt)
     _create(kafka, manifest, replication_factor)
     count = _Counting(2 * manifest.records, on_progress)
     producer = producer_of(kafka)
@@ -69,6 +79,7 @@ def restore(
     outcomes = [each.name for each in manifest.topics if each.kind == "outcomes"]
     _retain(kafka, outcomes, dedupe_window_s * 1000)
     _commit(kafka, group_of(application), manifest)
+    create_topics(kafka, rebuilt, manifest.partitions, replication_factor)
     delete_topics(kafka, [marker])
     return manifest
 
@@ -85,14 +96,22 @@ class _Counting:
         self._on_progress(self._done, self._total)
 
 
-def _make_room(kafka: Kafka, manifest: Manifest, marker: str, replication_factor: int, declared: Iterable[str]) -> None:
+def _make_room(
+    kafka: Kafka,
+    manifest: Manifest,
+    marker: str,
+    replication_factor: int,
+    declared: Iterable[str],
+    rebuilt: Collection[str],
+) -> None:
     """Delete what an unfinished restore has left; refuse what anybody else has."""
     existing = existing_topics(kafka)
+    begun = marker in existing
     # Of those that no backup has, as of one that was made before an aggregate was there.
-    for name in sorted(existing.intersection(declared).difference(each.name for each in manifest.topics)):
+    others = existing.intersection(declared).difference(each.name for each in manifest.topics)
+    for name in sorted(others.difference(rebuilt if begun else ())):
         raise NotEmpty(f"the cluster has a topic {name} already: nothing was restored. Take an empty cluster")
     there = [each for each in manifest.topics if each.name in existing]
-    begun = marker in existing
     for topic in there:
         # The registry may be others' too: one without records is no obstacle, nor is what an unfinished restore wrote.
         own = topic.partitions[0].records if begun else 0
@@ -102,7 +121,7 @@ def _make_room(kafka: Kafka, manifest: Manifest, marker: str, replication_factor
                 "(another KAFOLD_HOME, for example), or delete the topics"
             )
     create_topics(kafka, {marker: {}}, 1, replication_factor)
-    delete_topics(kafka, [each.name for each in there])
+    delete_topics(kafka, [*others, *(each.name for each in there)])
 
 
 def _records(kafka: Kafka, registry: str) -> int:

@@ -22,6 +22,8 @@ TIMEOUT_S = 30.0
 ROUND_S = 2.0
 PAUSE_S = 0.05
 KEEP = {"cleanup.policy": "delete", "retention.ms": FOR_EVER, "retention.bytes": FOR_EVER}
+# Compaction leaves out the newest segment, so that these are small.
+NEWEST = {"cleanup.policy": "compact", "segment.bytes": str(64 << 20)}
 
 
 def declared_topics(application: Application, dedupe_window_s: int) -> dict[str, dict[str, str]]:
@@ -31,7 +33,12 @@ def declared_topics(application: Application, dedupe_window_s: int) -> dict[str,
     for aggregate in application.aggregates:
         names = application.topics(aggregate)
         topics |= {names.commands: KEEP, names.events: KEEP, names.outcomes: outcomes}
-    return topics
+    return topics | rebuilt_topics(application)
+
+
+def rebuilt_topics(application: Application) -> dict[str, dict[str, str]]:
+    """Return those of the topics whose contents follow from the others': no backup has them."""
+    return {application.topics(each).snapshots: NEWEST for each in application.aggregates}
 
 
 def prepare_topics(
@@ -79,11 +86,13 @@ def check_topics(kafka: Kafka, application: Application, partitions: int, dedupe
 def setting_problems(name: str, actual: Mapping[str, str], declared: Mapping[str, str]) -> list[str]:
     """Return what is wrong with a topic's settings, a line each, with what to do."""
     problems = []
-    if actual.get("cleanup.policy") != declared["cleanup.policy"]:
-        problems.append(
-            f"topic {name} has cleanup.policy={actual.get('cleanup.policy')}: set it to delete, or events are lost"
-        )
+    policy, needed_policy = actual.get("cleanup.policy"), declared["cleanup.policy"]
+    if policy != needed_policy:
+        lost = "events are lost" if needed_policy == "delete" else "snapshots are lost, or never removed"
+        problems.append(f"topic {name} has cleanup.policy={policy}: set it to {needed_policy}, or {lost}")
     for setting in ("retention.ms", "retention.bytes"):
+        if setting not in declared:
+            continue
         kept, needed = int(actual.get(setting, 0)), int(declared[setting])
         if kept != -1 and (needed == -1 or kept < needed):
             problems.append(f"topic {name} has {setting}={kept}: set it to {needed}, or what is in it is lost")

@@ -10,6 +10,7 @@
     ├── WrongKey          (a DecodingError) a command's Kafka key is not where or what it must be: dead-letter it
     ├── LocalStateUnreadable  a cache on disk is damaged: exit; the next start rebuilds it from the log
     ├── BeyondLog         (an InvalidPosition) the log does not go so far: nobody was given this position
+    ├── StateNotExact     a state is not the same after it was JSON: its aggregate type does without snapshots
     ├── Stale             a copy of the log has not come to a position in time: ask again, or without the position
     ├── BeyondDedupeWindow  a process manager's fact is too old to send commands for: look whether they were, discard it
     ├── SendFailed        Kafka did not take a process manager's commands: exit, they are sent again after a restart
@@ -57,6 +58,10 @@ class BeyondLog(InvalidPosition):
         super().__init__(f"the log ends at {end}: the position {goal} is beyond it, and was never given to anybody")
         self.end = end
         self.goal = goal
+
+
+class StateNotExact(KafoldError):
+    """A state would not be the same after it was written as JSON. Go on without snapshots of its aggregate type."""
 
 
 class Stale(KafoldError):

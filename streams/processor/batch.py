@@ -61,6 +61,7 @@ class Part:
     decisions_sent: int = 0
     answers_written: int = 0
     events: Run | None = None  # the last one
+    event_count: int = 0
     outcomes: Run | None = None
     dead_letters: list[DeadLetter] = field(default_factory=list)
     final: dict[str, Remembered] = field(default_factory=dict)
@@ -153,7 +154,7 @@ class Batch:
         """Make known what was decided, because its transaction has committed."""
         for part in self._parts.values():
             part.end_spans()
-            part.owned.memory.commit(part.work, part.final, part.log_position())
+            part.owned.memory.commit(part.work, part.final, part.log_position(), part.event_count)
             part.owned.next_offset = part.next_offset
 
     def _decide(self, part: Part, record: Message) -> None:
@@ -196,6 +197,7 @@ class Batch:
             events = [(decision.key, event) for decision in decisions for event in decision.events]
             if events:
                 part.events = transactions.produce(topic, partition, events, headers)
+                part.event_count += len(events)
                 runs.append((part.events, decisions))
         return runs
 

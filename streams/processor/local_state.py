@@ -4,8 +4,11 @@ It is a cache of the log and never the truth. It is stamped with what it was mad
 code and the topics' UUIDs) and with the position that it covers; anything missing, stale or corrupt is thrown away
 and rebuilt from the log.
 
-Promises: states, outcomes and their position are written together or not at all; an outcome is found for the dedupe
-window, by its recorded time, and removed after it.
+It also notes which aggregates have changed since the last marker (see `snapshotting`), so that a restart goes on there.
+
+Promises: states, outcomes and their position are written together or not at all; states without a position (an
+unfinished recovery's) are never used; an outcome is found for the dedupe window, by its recorded time, and removed
+after it.
 """
 
 import json
@@ -14,23 +17,26 @@ import os
 import pickle
 import shutil
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
-from rocksdict import BlockBasedOptions, Options, Rdict, WriteBatch
+from rocksdict import BlockBasedOptions, Options, Rdict, Snapshot, WriteBatch
 
 from schemas.position import Place
 from streams.kernel.errors import LocalStateUnreadable
 from streams.kernel.processing import Known
+from streams.kernel.snapshots import Marker
 
 _LOG = logging.getLogger("kafold.processor")
 _TIME = struct.Struct(">Q")
+_COUNT = struct.Struct(">Q")
 _STAMP, _STATE, _OUTCOME, _BY_TIME = b"m", b"s", b"o", b"t"
+_CHANGED, _MARKER = b"c", b"k"
 _UNREADABLE = "UNREADABLE"
-FORMAT = 2
+FORMAT = 3
 BUCKET_MS = 600_000
 EXPIRED_MAX = 100_000
 
@@ -45,42 +51,65 @@ class Remembered(NamedTuple):
 class LocalState:
     """The RocksDB of one commands partition. `stamp`: what must be equal for the contents to be of use.
 
+    `events`: how many events it is the fold of. `marker`: up to where everything is in snapshots; None: not known.
     Its methods raise LocalStateUnreadable when RocksDB finds damage that was not seen at the start.
     """
 
-    def __init__(self, path: Path, stamp: Mapping[str, str]) -> None:
-        """Open it; contents of another stamp, or that cannot be read, are thrown away."""
+    def __init__(self, path: Path, stamp: Mapping[str, str], snapshots: str | None = None) -> None:
+        """Open it; contents of another stamp, or that cannot be read, are thrown away.
+
+        `snapshots`: the UUID of the topic of which `marker` is kept; None: no changes are noted.
+        """
         self._stamp = {**stamp, "format": str(FORMAT)}
+        self._snapshots = snapshots
         self._path, self._db = _opened(path)
-        self.position: dict[Place, int] = {}
+        self._view: View | None = None
+        self._forget_all()
         try:
             self._read_position()
+            self._read_marker()
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the log has it all
             _LOG.warning("local state %s is rebuilt from the log: %s", path, error)
             self.clear()
+
+    def _forget_all(self) -> None:
+        self.position: dict[Place, int] = {}
+        self.events = 0
+        self.marker: Marker | None = None
 
     def _read_position(self) -> None:
         if (self._path / _UNREADABLE).exists():
             raise ValueError("it could not be read")
         stored = self._db.get(_STAMP)
         if stored is None:
+            if next(iter(self._db.keys()), None) is not None:
+                raise ValueError("it is that of an unfinished recovery")
             return
         found = json.loads(stored)
         if found["stamp"] != self._stamp:
             raise ValueError("it was made by other code, or from other topics")
         self.position = {(topic, partition): offset for topic, partition, offset in found["position"]}
+        self.events = found["events"]
+
+    def _read_marker(self) -> None:
+        stored = self._db.get(_MARKER)
+        if self._snapshots is None:
+            self._drop_marker()
+        elif stored is not None:
+            topic_id, before, events = json.loads(stored)
+            self.marker = Marker(before, events) if topic_id == self._snapshots else None
 
     def clear(self) -> None:
         """Throw the contents away."""
-        self._db.close()
+        self.close()
         shutil.rmtree(self._path)
         self._db = _database(self._path)
-        self.position = {}
+        self._forget_all()
 
     def known(self, aggregate_id: str) -> Known | None:
         """Return what is known of an aggregate."""
         stored = self._get(_STATE + aggregate_id.encode())
-        return None if stored is None else Known(*pickle.loads(stored))  # noqa: S301 - our own file, under our own stamp
+        return None if stored is None else _known(stored)
 
     def outcome(self, command_id: str) -> Remembered | None:
         """Return the final outcome of a command."""
@@ -88,12 +117,20 @@ class LocalState:
         return None if stored is None else Remembered(_TIME.unpack_from(stored)[0], stored[_TIME.size :])
 
     def write(
-        self, known: Mapping[str, Known], outcomes: Mapping[str, Remembered], position: Mapping[Place, int]
+        self,
+        known: Mapping[str, Known],
+        outcomes: Mapping[str, Remembered],
+        position: Mapping[Place, int] | None,
+        events: int = 0,
     ) -> None:
-        """Write what has changed, with the position that it covers, in one step."""
+        """Write what has changed, with the position that it covers, in one step; None: nothing is to be relied on yet.
+
+        `events`: how many there were before the position.
+        """
         batch = WriteBatch(raw_mode=True)
-        for aggregate_id, each in known.items():
-            batch.put(_STATE + aggregate_id.encode(), pickle.dumps(tuple(each), pickle.HIGHEST_PROTOCOL))
+        _put_states(batch, known)
+        if known and self._snapshots is not None:
+            batch.put(_CHANGED + _COUNT.pack(events), orjson.dumps(list(known)))
         pack, buckets = _TIME.pack, dict[int, list[str]]()
         for command_id, (time_ms, encoded) in outcomes.items():
             batch.put(_OUTCOME + command_id.encode(), pack(time_ms) + encoded)
@@ -101,11 +138,64 @@ class LocalState:
         for bucket, command_ids in buckets.items():
             # One entry for all of a bucket's ids in this write: an entry for each costs as much as the outcomes.
             batch.put(_BY_TIME + pack((bucket + 1) * BUCKET_MS) + command_ids[0].encode(), orjson.dumps(command_ids))
-        places = [[topic, partition, offset] for (topic, partition), offset in position.items()]
-        batch.put(_STAMP, json.dumps({"stamp": self._stamp, "position": places}).encode())
+        if position is not None:
+            places = [[topic, partition, offset] for (topic, partition), offset in position.items()]
+            told = {"stamp": self._stamp, "position": places, "events": events}
+            batch.put(_STAMP, json.dumps(told).encode())
         with self._noticed():
             self._db.write(batch)
-        self.position = dict(position)
+        if position is not None:
+            self.position, self.events = dict(position), events
+
+    def load(self, known: Mapping[str, Known]) -> None:
+        """Write what snapshots say. It is no change, and of no use until a position is written."""
+        batch = WriteBatch(raw_mode=True)
+        _put_states(batch, known)
+        with self._noticed():
+            self._db.write(batch)
+
+    def view(self) -> "View":
+        """Return the states and the notes as they are now, whatever is written later; it is good until the next one."""
+        self._close_view()
+        self._view = View(self._db.snapshot(), self.marker is None, self._noticed)
+        return self._view
+
+    def _close_view(self) -> None:
+        if self._view is not None:
+            self._view.close()
+            self._view = None
+
+    def mark(self, marker: Marker) -> None:
+        """Note that everything before the marker is in snapshots."""
+        batch = WriteBatch(raw_mode=True)
+        batch.put(_MARKER, json.dumps([self._snapshots, *marker]).encode())
+        with self._noticed():
+            self._drop_notes(batch, marker.events)
+            self._db.write(batch)
+        self.marker = marker
+
+    def note_no_changes(self) -> None:
+        """Note from now on no changes, because nobody takes snapshots."""
+        if self._snapshots is not None:
+            self._snapshots = None
+            self._drop_marker()
+
+    def _drop_marker(self) -> None:
+        batch = WriteBatch(raw_mode=True)
+        with self._noticed():
+            if self._db.get(_MARKER) is not None:
+                batch.delete(_MARKER)
+            self._drop_notes(batch, None)
+            if not batch.is_empty():
+                self._db.write(batch)
+        self.marker = None
+
+    def _drop_notes(self, batch: WriteBatch, events: int | None) -> None:
+        keys: Any = self._db.keys(from_key=_CHANGED)
+        for key in keys:
+            if not key.startswith(_CHANGED) or (events is not None and key > _CHANGED + _COUNT.pack(events)):
+                break
+            batch.delete(key)
 
     def expire(self, before_ms: int) -> None:
         """Remove outcomes that were given before a time, ten minutes late at most; about 100,000 a call."""
@@ -150,7 +240,61 @@ class LocalState:
 
     def close(self) -> None:
         """Close the database."""
+        self._close_view()  # it keeps the database open
         self._db.close()
+
+
+class View:
+    """A local state as it was at a moment. `is_read`: whether `changed` has come to its end."""
+
+    def __init__(
+        self, database: Snapshot, everything: bool, noticed: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        """`everything`: whether all aggregates count as changed. `noticed`: what sees to damage."""
+        self._noticed = noticed
+        self.is_read = False
+        self._changed = self._found(database, everything)
+
+    def changed(self) -> Iterator[tuple[str, Known]]:
+        """Yield each aggregate that has changed since the marker, once, and what is known of it."""
+        return self._changed
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._changed.close()
+
+    def _found(self, database: Snapshot, everything: bool) -> Generator[tuple[str, Known]]:
+        with self._noticed():
+            yield from _states(database) if everything else _changed_states(database)
+        self.is_read = True
+
+
+def _states(database: Snapshot) -> Iterator[tuple[str, Known]]:
+    entries: Any = database.items(from_key=_STATE)
+    for key, stored in entries:
+        if not key.startswith(_STATE):
+            return
+        yield key[len(_STATE) :].decode(), _known(stored)
+
+
+def _changed_states(database: Snapshot) -> Iterator[tuple[str, Known]]:
+    noted: set[str] = set()
+    entries: Any = database.items(from_key=_CHANGED)
+    for key, aggregate_ids in entries:
+        if not key.startswith(_CHANGED):
+            break
+        noted.update(orjson.loads(aggregate_ids))
+    for aggregate_id in noted:
+        yield aggregate_id, _known(database[_STATE + aggregate_id.encode()])
+
+
+def _put_states(batch: WriteBatch, known: Mapping[str, Known]) -> None:
+    for aggregate_id, each in known.items():
+        batch.put(_STATE + aggregate_id.encode(), pickle.dumps(tuple(each), pickle.HIGHEST_PROTOCOL))
+
+
+def _known(stored: Any) -> Known:
+    return Known(*pickle.loads(stored))  # noqa: S301 - our own file, under our own stamp
 
 
 def _opened(path: Path) -> tuple[Path, Rdict]:

@@ -14,6 +14,7 @@ from streams.kafka.config import Kafka
 from streams.kafka.topics import check_topics
 from streams.kernel.application import Application
 from streams.processor.processor import CommandProcessor
+from streams.processor.snapshotting import SNAPSHOT_EVENTS
 from streams.processor.watched import Watched
 from streams.watchdog import Watchdog
 from streams.watching.server import WatchServer, pages
@@ -39,6 +40,7 @@ def run(
     *,
     slot: int,
     dedupe_window_s: int,
+    snapshot_events: int = SNAPSHOT_EVENTS,
     watch: tuple[str, int] | None = None,
 ) -> None:
     """Process the application's commands until SIGINT or SIGTERM. The arguments are CommandProcessor's.
@@ -65,6 +67,14 @@ def run(
     server = nullcontext() if watch is None else WatchServer(*watch, pages(watched.metrics, watched.health))
     with server:
         CommandProcessor(
-            application, kafka, ids, partitions, state, slot=slot, dedupe_window_s=dedupe_window_s, watched=watched
+            application,
+            kafka,
+            ids,
+            partitions,
+            state,
+            slot=slot,
+            dedupe_window_s=dedupe_window_s,
+            snapshot_events=snapshot_events,
+            watched=watched,
         ).run(stop.is_set)
     watchdog.done()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from streams.kafka.config import Kafka
 from streams.kafka.topics import topic_ids
+from streams.kernel.snapshots import SnapshotCodec
 from streams.processor.lane import Lane
 from streams.processor.local_state import LocalState
 from streams.processor.memory import GENERATION_MAX, PartitionMemory
@@ -19,19 +20,30 @@ WRITE_INTERVAL_S = 5.0
 
 
 class Memories:
-    """Opens and writes memories. `state`: the folder of this processor's local state."""
+    """Opens and writes memories. `state`: the folder of this processor's local state.
 
-    def __init__(self, kafka: Kafka, lanes: Sequence[Lane], state: Path, dedupe_window_s: int) -> None:
-        """Look up the topics' UUIDs."""
+    `codecs`: of snapshots, by the topic of commands; an aggregate type without one does without.
+    """
+
+    def __init__(
+        self, kafka: Kafka, lanes: Sequence[Lane], state: Path, dedupe_window_s: int, *, snapshots: bool
+    ) -> None:
+        """Look up the topics' UUIDs. `snapshots`: whether they are taken, and read."""
         self._state = state
         self._window_ms = dedupe_window_s * 1_000
-        topics = [topic for lane in lanes for topic in (lane.topics.events, lane.topics.outcomes)]
-        self._topic_ids = topic_ids(kafka, topics)
+        names = [(lane.topics.events, lane.topics.outcomes, lane.topics.snapshots) for lane in lanes]
+        self._topic_ids = topic_ids(kafka, [topic for each in names for topic in each])
         self._written_s = time.monotonic()
         _LOG.info(
             "in memory at most %d aggregates and %d outcomes a partition, the rest in %s",
             2 * GENERATION_MAX, 2 * GENERATION_MAX, state,
         )  # fmt: skip
+
+        self.codecs = {
+            lane.topics.commands: SnapshotCodec(lane.aggregate, lane.fingerprint, self._topic_ids[lane.topics.events])
+            for lane in lanes
+            if snapshots
+        }
 
     def open(self, lane: Lane, partition: int) -> PartitionMemory:
         """Return the memory of a partition, as far as the local state has it."""
@@ -41,7 +53,8 @@ class Memories:
             "outcomes": self._topic_ids[lane.topics.outcomes],
         }
         path = self._state / f"{lane.topics.commands}-{partition}"
-        return PartitionMemory(LocalState(path, stamp), self._window_ms)
+        noted_for = self._topic_ids[lane.topics.snapshots] if lane.topics.commands in self.codecs else None
+        return PartitionMemory(LocalState(path, stamp, noted_for), self._window_ms)
 
     def write(self, memories: Iterable[PartitionMemory]) -> None:
         """Write those that are full, and all of them every five seconds, so that what changes often is written once."""

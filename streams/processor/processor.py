@@ -29,6 +29,7 @@ from streams.processor.batch import Batch, Owned, chunks
 from streams.processor.lane import lanes
 from streams.processor.memories import Memories
 from streams.processor.recovery import Recovery
+from streams.processor.snapshotting import SNAPSHOT_EVENTS, Snapshotting
 from streams.processor.transactions import Transactions
 from streams.processor.watched import Watched
 
@@ -57,6 +58,7 @@ class CommandProcessor:
         *,
         slot: int = 0,
         dedupe_window_s: int = DEDUPE_WINDOW_S,
+        snapshot_events: int = SNAPSHOT_EVENTS,
         watched: Watched | None = None,
     ) -> None:
         """Join the group; commands are processed by `turn` or `run`.
@@ -69,13 +71,16 @@ class CommandProcessor:
             state: the folder of this slot's local state; what is missing in it is read from the log.
             slot: its number among the application's processors; two of the same slot fence each other.
             dedupe_window_s: for how long a command id has one effect and one answer, in seconds.
+            snapshot_events: how many events follow a partition's snapshots before these are renewed; 0: there are none.
             watched: is told what goes on.
         """
         self._application = application
         self._kafka = kafka
         self._transactional_id = f"{group_of(application)}.{slot}"
         self._lanes = {lane.topics.commands: lane for lane in lanes(application, ids, partitions)}
-        self._memories = Memories(kafka, list(self._lanes.values()), state, dedupe_window_s)
+        self._memories = Memories(
+            kafka, list(self._lanes.values()), state, dedupe_window_s, snapshots=snapshot_events > 0
+        )
         self._owned: dict[Place, Owned] = {}
         self._transactions = Transactions(kafka, self._transactional_id)
         self._consumer = Consumer(
@@ -89,8 +94,9 @@ class CommandProcessor:
                 fetch_queue_backoff_ms=10,
             )
         )
-        self._recovery = Recovery(kafka, self._consumer)
+        self._recovery = Recovery(kafka, self._consumer, dedupe_window_s)
         self._watched = watched or Watched()
+        self._snapshotting = Snapshotting(self._memories.codecs, snapshot_events, self._watched.snapshots)
         self._watched.watch(self._consumer, self._positions, lambda: len(self._recovery))
         self._consumer.subscribe(
             list(self._lanes), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
@@ -117,6 +123,8 @@ class CommandProcessor:
         if self._recovery:
             self._recover()
         self._memories.write(owned.memory for owned in self._owned.values())
+        if self._snapshotting.is_due(self._owned, idle=count == 0):
+            self._snapshot()
         self._watched.turned()
         return count
 
@@ -144,15 +152,8 @@ class CommandProcessor:
         began_s = time.perf_counter()
         try:
             count = self._commit(batch, records, group)
-        except TransactionAborted as error:
-            self._watched.undone("aborted")
-            _LOG.warning("a transaction was aborted, its commands are decided again: %s", error)
-            self._rewind()
-            return 0
-        except Indefinite as error:
-            self._watched.undone("indefinite")
-            _LOG.warning("a transaction's end is unknown, the log is read again: %s", error)
-            self._start_over()
+        except (TransactionAborted, Indefinite) as error:
+            self._undone(error)
             return 0
         if count:
             self._watched.committed(records, count, time.perf_counter() - began_s, batch.parts)
@@ -177,6 +178,23 @@ class CommandProcessor:
         if chunk[-1] is not records[-1]:
             self._rewind()  # what was not decided is taken again
         return count
+
+    def _snapshot(self) -> None:
+        group = self._consumer.consumer_group_metadata()
+        try:
+            self._snapshotting.write(self._transactions, group)
+        except (TransactionAborted, Indefinite) as error:
+            self._undone(error)
+
+    def _undone(self, error: TransactionAborted | Indefinite) -> None:
+        if isinstance(error, Indefinite):
+            self._watched.undone("indefinite")
+            _LOG.warning("a transaction's end is unknown, the log is read again: %s", error)
+            self._start_over()
+        else:
+            self._watched.undone("aborted")
+            _LOG.warning("a transaction was aborted, its commands are decided again: %s", error)
+            self._rewind()
 
     def _positions(self) -> dict[Place, int]:
         return {place: owned.next_offset for place, owned in list(self._owned.items())}
@@ -216,7 +234,8 @@ class CommandProcessor:
     def _start_recovery(self, place: Place) -> None:
         topic, partition = place
         lane = self._lanes[topic]
-        self._recovery.start(lane, partition, self._memories.open(lane, partition))
+        memory = self._memories.open(lane, partition)
+        self._recovery.start(lane, partition, memory, self._memories.codecs.get(topic))
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:

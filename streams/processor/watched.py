@@ -69,6 +69,10 @@ class Watched:
         for part in parts:
             self._count(part.owned.lane.aggregate.name, part)
 
+    def snapshots(self, aggregate: str, number: int) -> None:
+        """Count snapshots, which have committed."""
+        self.metrics.count("snapshots_total", number, aggregate)
+
     def _count(self, aggregate: str, part: Any) -> None:
         decisions = [answer for _, answer in part.answers if type(answer) is Decision]
         statuses = Counter(map(_STATUS, decisions))

@@ -56,6 +56,7 @@ METRICS = (
     Metric(Part.PROCESSOR, "commands_total", Counter, ("aggregate", "status"), "decided commands, by how they ended"),
     Metric(Part.PROCESSOR, "rejections_total", Counter, ("aggregate", "reason"), "rejected commands, by their problem"),
     Metric(Part.PROCESSOR, "dead_letters_total", Counter, ("aggregate",), "records that are no commands"),
+    Metric(Part.PROCESSOR, "snapshots_total", Counter, ("aggregate",), "aggregates' states written as snapshots"),
     Metric(Part.WORKER, "partitions", Gauge, (), "partitions of events that it owns", looked=True),
     Metric(Part.WORKER, "lag_offsets", Gauge, _PLACE, "events that wait", looked=True),
     Metric(Part.WORKER, "lag_seconds", Gauge, _PLACE, "for how long, at most", looked=True),

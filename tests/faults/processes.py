@@ -21,7 +21,10 @@ class Processors:
         self._all: list[subprocess.Popen[bytes]] = []
 
     def start(self, slot: int, *fault: object) -> "subprocess.Popen[bytes]":
-        """Start the processor of a slot; `fault`: the step and the number of the commit at which it kills itself."""
+        """Start the processor of a slot; `fault`: the step and the number of the commit at which it kills itself.
+
+        With "stop" it stops there, until it is resumed.
+        """
         arguments = [self.application, self.bootstrap_servers, PARTITIONS, self.state(slot), slot, *fault]
         with (self.folder / f"processor-{slot}.log").open("ab") as log:
             child = subprocess.Popen(
@@ -44,6 +47,10 @@ class Processors:
     def suspend(self, slot: int) -> None:
         """Stop one where it stands."""
         os.kill(self.running[slot].pid, signal.SIGSTOP)
+
+    def is_suspended(self, slot: int) -> bool:
+        """Whether one has stopped where it stands."""
+        return Path(f"/proc/{self.running[slot].pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
     def resume(self, slot: int) -> None:
         """Let a suspended one go on."""

@@ -157,7 +157,7 @@ def test_a_damaged_block_is_not_taken_for_a_lock(tmp_path: Path) -> None:
 def test_an_outcome_is_forgotten_after_the_window_by_its_recorded_time(tmp_path: Path) -> None:
     memory = PartitionMemory(LocalState(tmp_path / "state", STAMP), dedupe_window_ms=1_000)
     old, new = Remembered(BUCKET_MS - 500, b"1"), Remembered(BUCKET_MS + 400, b"2")
-    memory.commit(Work(0, memory), {"old": old, "new": new}, {("o", 0): 2})
+    memory.commit(Work(0, memory), {"old": old, "new": new}, {("o", 0): 2}, 0)
     for _ in range(2):
         memory.advance(now_ms=BUCKET_MS + 1_001)
         assert (memory.outcome("old"), memory.outcome("new")) == (None, b"2")
