@@ -75,13 +75,15 @@ def decode(data: bytes) -> Iterator[Stored]:
 
 
 def placed(records: Iterable[Stored], first_rank: int | None) -> Iterable[Stored]:
-    """Return the records with the offsets that they have in a restored cluster.
+    """Return the records with the offsets and times that they have in a restored cluster.
 
-    `first_rank`: the rank of the first one; None, if they keep their offsets.
+    `first_rank`: the rank of the first one; None, if they keep their offsets. A record of the time 0 becomes one of the
+    time 1, since librdkafka takes 0 for now.
     """
+    timed = (each if each.time_ms else each._replace(time_ms=1) for each in records)
     if first_rank is None:
-        return records
-    return (each._replace(offset=first_rank + number) for number, each in enumerate(records))
+        return timed
+    return (each._replace(offset=first_rank + number) for number, each in enumerate(timed))
 
 
 def _length(data: bytes | None) -> int:
