@@ -6,7 +6,7 @@ not used (`acks=False`): the truth is the checkpoint that is written with the ro
 
 import gc
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
 
@@ -70,6 +70,7 @@ def build(
         stream_wait_empty=False,
     )
     app.reading = reading
+    reading.fetching = lambda places: cast("Any", app.consumer).fetched(places)
     for duty in reading.duties:
         _agent(app, reading, duty)
 

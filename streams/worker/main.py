@@ -21,8 +21,9 @@ from streams.kernel.processing import DEDUPE_WINDOW_S
 from streams.postgres.checkpoints import Reader
 from streams.postgres.setup import prepare
 from streams.worker.app import WorkerApp, build
-from streams.worker.applying import folding
+from streams.worker.applying import appliers, folding
 from streams.worker.beginning import begin
+from streams.worker.catching_up import CatchUp
 from streams.worker.options import WorkerOptions
 from streams.worker.processes import CommandWriter, process_sources
 from streams.worker.reacting import reacting
@@ -75,7 +76,8 @@ def run(
             reacting(application.name, reacts, commands, partial(Sender, kafka), dsn, dedupe_window_s, worker.fail)
         )
     passing = {topic for topic, source in reacts.items() if source.answers}
-    reading = Reading(dsn, application.name, duties, topic_ids(kafka, {*reads, *reacts}), passing)
+    catch_up = CatchUp(kafka, appliers(reads, dsn, "worker catching up"), options, worker.fail)
+    reading = Reading(dsn, application.name, duties, topic_ids(kafka, {*reads, *reacts}), catch_up, passing)
     watched = Watched(reading)
     reading.duties = [replace(duty, applied=watched.applied) for duty in reading.duties]
     app = build(application.name, kafka, reading, data_dir, options, only)

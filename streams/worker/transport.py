@@ -6,7 +6,7 @@ leans on these internals of faust-streaming 0.15.3, which `tests/worker/test_fau
 - `AIOKafkaConsumerThread._create_worker_consumer` makes the aiokafka consumer, before it is started;
 - `Consumer.perform_seek` is awaited after every assignment, before the flow of messages is resumed;
 - `Consumer._drain_messages` is the loop from fetching to `Consumer.callback`, and `_wait_next_records` its fetch;
-- `Consumer.seek_wait` seeks on the consumer's thread;
+- `Consumer.seek_wait` seeks on the consumer's thread, and `Consumer.highwaters` asks there for the partitions' ends;
 - the conductor calls `Consumer.on_buffer_full` when the agent's buffer fills up, and waits in `Consumer.callback` when
   it is full;
 - the aiokafka consumer's `_subscription` knows each partition's position and high watermark.
@@ -65,13 +65,16 @@ class Consumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Go on from the database's checkpoints. Faust calls this after each assignment."""
         assigned = {TP(tp.topic, tp.partition) for tp in self.assignment()}
-        starts = {TP(*place): offset for place, offset in (await self.reading.own(assigned)).items()}
-        await self._check_beginnings(starts)
-        if starts:
-            await self.seek_wait(starts)
+        ends = await self.highwaters(*assigned) if assigned else {}
+        seeks = await self.reading.own({(tp.topic, tp.partition): end for tp, end in ends.items()})
+        await self._check_beginnings()
+        if seeks:
+            await self.seek_wait({TP(*place): offset for place, offset in seeks.items()})
+        self.reading.catch_up_begins()
 
-    async def _check_beginnings(self, starts: dict[TP, int]) -> None:
+    async def _check_beginnings(self) -> None:
         """Refuse to pass over events that the topic has lost."""
+        starts = {TP(*place): start for place, start in self.reading.starts().items()}
         beginnings = await self.earliest_offsets(*starts) if starts else {}
         for tp, start in starts.items():
             if beginnings.get(tp, 0) <= start:

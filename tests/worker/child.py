@@ -22,16 +22,29 @@ from streams.domain.shop.projections import Custom, customer_summary
 from streams.kafka.config import Kafka
 from streams.kafka.registry import TopicRegistry
 from streams.kernel.application import Application
-from streams.postgres import outbox
+from streams.postgres import journal, outbox
 from streams.postgres.checkpoints import Reader
+from streams.worker.catching_up import CatchUpLane
 from streams.worker.main import run
 from streams.worker.options import WorkerOptions
 from streams.worker.sending import Sender
 
 TARGET = "KAFOLD_TEST_TARGET"  # a variable that names another application than the shop, as package.module:name
 ONLY = "KAFOLD_TEST_ONLY"  # a variable that names the one version to fold, as name@version
+STEP_RECORDS = 400
 SPANS = "KAFOLD_TEST_SPANS"  # a variable that names a file for the worker's spans
+BEHIND = "KAFOLD_TEST_BEHIND"  # a variable: how far behind a reader must be to catch up in bulk, in small steps
 FIXED = "fixed"  # a file of this name in the folder's parent says that the code was mended
+
+
+STEPS: dict[str, tuple[Any, str]] = {
+    "decide": (outbox, "keep"),  # within the transaction
+    "commit": (outbox, "unsent"),  # the commands are in the outbox, and not sent
+    "send": (Sender, "__call__"),  # acknowledged, and not noted
+    "note": (outbox, "sent"),  # within the transaction
+    "journal": (journal, "append"),  # within the transaction of a batch, or of a step of catching up
+    "bulk": (CatchUpLane, "apply"),  # a step of catching up is committed
+}
 
 
 def application(name: str, folder: Path) -> Application:
@@ -60,7 +73,7 @@ def trace_into(file: Path) -> None:
 
 
 def die_at(step: str) -> None:
-    """End the process as kill -9 does, the third time that the worker is about to leave this step of reacting."""
+    """End the process as kill -9 does, the third time that the worker is about to leave this step of its work."""
     left = count(1)
 
     def dying(function: Any) -> Any:
@@ -73,14 +86,9 @@ def die_at(step: str) -> None:
 
         return called
 
-    if step == "decide":  # within the transaction
-        outbox.keep = dying(outbox.keep)
-    elif step == "commit":  # the commands are in the outbox, and not sent
-        outbox.unsent = dying(outbox.unsent)
-    elif step == "send":  # acknowledged, and not noted
-        Sender.__call__ = dying(Sender.__call__)  # type: ignore[method-assign]
-    elif step == "note":  # within the transaction
-        outbox.sent = dying(outbox.sent)
+    if step:
+        owner, name = STEPS[step]
+        setattr(owner, name, dying(getattr(owner, name)))
 
 
 def only() -> Reader | None:
@@ -98,6 +106,9 @@ def main() -> None:
     kafka = Kafka(bootstrap_servers)
     # Small batches and short limits: more rebalances and more commits to be killed in.
     options = WorkerOptions(fetch_bytes_max=32_768, session_timeout_s=6.0, stop_s_max=8.0)
+    if BEHIND in os.environ:
+        logging.getLogger("kafold.worker").setLevel(logging.INFO)
+        options = replace(options, behind_records_max=int(os.environ[BEHIND]), bulk_records_max=STEP_RECORDS)
     with TopicRegistry(kafka) as ids:
         run(application(name, Path(folder)), kafka, dsn, ids, Path(folder), options, only=only())
 
