@@ -90,6 +90,8 @@ SELECT projection, version, topic, partition FROM kafold.checkpoints
 WHERE application = %s AND stop_until > clock_timestamp()
 """
 
+_STANDING = f"{_STOPPED} AND next >= stop_at"
+
 _CREATE = """
 INSERT INTO kafold.checkpoints (application, projection, version, topic, partition, topic_id)
 VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
@@ -159,8 +161,12 @@ def take(
 
 def stopped(connection: Connection, application: str) -> set[tuple[Reader, Place]]:
     """Return which readers have to stop somewhere now, each with the partition."""
-    found = connection.execute(_STOPPED, [application]).fetchall()
-    return {(Reader(name, version), (topic, partition)) for name, version, topic, partition in found}
+    return _stopping(connection.execute(_STOPPED, [application]).fetchall())
+
+
+def standing(cursor: Cursor, application: str) -> set[tuple[Reader, Place]]:
+    """Return which readers have come to where they have to stop."""
+    return _stopping(cursor.execute(_STANDING, [application]).fetchall())
 
 
 def position_of(connection: Connection, application: str, projection: str) -> Position:
@@ -197,6 +203,10 @@ def reached(position: Position, goal: Position) -> Waited:
     wanted = goal.only({topic for topic, _ in position.offsets})
     folds_it = bool(wanted.offsets) or not goal.offsets
     return Waited(Reached.YES if folds_it and position.reached(wanted) else Reached.STALE, position)
+
+
+def _stopping(rows: Iterable[tuple[Any, ...]]) -> set[tuple[Reader, Place]]:
+    return {(Reader(name, version), (topic, partition)) for name, version, topic, partition in rows}
 
 
 def _position(rows: Iterable[tuple[Any, ...]]) -> Position:

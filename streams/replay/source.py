@@ -26,13 +26,13 @@ PREFETCHED_KB = 64 * 1024  # a consumer, of which there are two at most
 class BulkSource:
     """A context manager with a consumer of its own."""
 
-    def __init__(self, kafka: Kafka, name: str) -> None:
+    def __init__(self, kafka: Kafka, name: str, prefetched_kb: int = PREFETCHED_KB) -> None:
         """`name` tells the consumer from others in Kafka's logs; there is no group."""
         self._settings = kafka.consumer(
             group_id=f"kafold-{name}",
             enable_partition_eof=True,
             queued_min_messages=PREFETCHED_RECORDS,
-            queued_max_messages_kbytes=PREFETCHED_KB,
+            queued_max_messages_kbytes=prefetched_kb,
             fetch_max_bytes=16 * 1024 * 1024,
             max_partition_fetch_bytes=8 * 1024 * 1024,
             fetch_wait_max_ms=50,

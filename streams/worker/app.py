@@ -7,7 +7,7 @@ not used (`acks=False`): the truth is the checkpoint that is written with the ro
 import gc
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
 
@@ -86,6 +86,7 @@ def build(
     )
     app.reading = reading
     app.figures = figures
+    reading.fetching = lambda places: cast("Any", app.consumer).fetched(places)
     for duty in reading.duties:
         _agent(app, reading, duty)
     if figures is not None:

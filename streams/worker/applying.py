@@ -5,7 +5,7 @@ event from there on, and is **held** until it is read anew from its checkpoint; 
 is done again; an event whose row the database refuses is found by halving the batch, and parked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -44,6 +44,8 @@ class Applier:
             LogBroken: the log contradicts itself: exit, and look.
             psycopg.Error: the database cannot be used: exit; the supervisor starts a new worker.
         """
+        if not partition.moves(records[-1].offset + 1):
+            return
         source = self._sources[partition.topic]
         batch = envelopes(source.decode, records)
         try:
@@ -107,6 +109,11 @@ class Applier:
         _remember(partition, moves, at, changes, versions)
 
 
+def appliers(sources: Mapping[str, Source], dsn: str) -> Callable[[], Hand]:
+    """Return what makes an applier with a connection of its own."""
+    return lambda: Applier(connect_to_fold(dsn, FOLDING), sources)
+
+
 def folding(application: str, sources: Mapping[str, Source], dsn: str, lanes: int, on_error: OnError) -> Duty:
     """Return the duty of folding events into rows and journal."""
 
@@ -116,11 +123,9 @@ def folding(application: str, sources: Mapping[str, Source], dsn: str, lanes: in
             found[each.reader] = parked_keys(cursor, application, each.reader, each.table.shape)
         return found
 
-    def make() -> Hand:
-        return Applier(connect_to_fold(dsn, FOLDING), sources)
-
     readers = {topic: source.readers for topic, source in sources.items()}
-    return Duty("fold", readers, Lanes("fold", lanes, make, on_error), parked)
+    made = Lanes("fold", lanes, appliers(sources, dsn), on_error)
+    return Duty("fold", readers, made, parked, in_bulk=True)
 
 
 def _project(

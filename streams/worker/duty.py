@@ -46,6 +46,7 @@ class Duty:
     """`readers`: by topic, who has a checkpoint there. `parked`: what a new owner of a partition must know of them.
 
     `applied` is told of each batch, by the duty's name, and how many seconds it took; in the lanes' threads.
+    `in_bulk`: whether readers that are far behind may catch up apart from the others.
     """
 
     name: str
@@ -53,16 +54,19 @@ class Duty:
     lanes: Lanes[Hand]
     parked: Callable[[Cursor, str], dict[Reader, ParkedKeys]]
     applied: Applied = tell_nobody
+    in_bulk: bool = False
 
     async def hand(self, partition: Partition, records: Sequence[Any]) -> None:
         """Have records applied, when there is room in the partition's lane."""
+        await self.lanes.put(partition, lambda hand: self.apply(hand, partition, records))
 
-        def apply(hand: Hand) -> None:
-            began_s = time.perf_counter()
-            hand.apply(partition, records)
-            self.applied(self.name, partition, records, time.perf_counter() - began_s)
-
-        await self.lanes.put(partition, apply)
+    def apply(self, hand: Hand, partition: Partition, records: Sequence[Any]) -> float:
+        """Apply records here and now, and tell who watches; return how many seconds it took."""
+        began_s = time.perf_counter()
+        hand.apply(partition, records)
+        seconds = time.perf_counter() - began_s
+        self.applied(self.name, partition, records, seconds)
+        return seconds
 
     async def settle(self, partition: Partition) -> None:
         """Have a partition settled."""

@@ -40,7 +40,7 @@ class _Lane(Generic[H]):
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self.busy_since: float | None = None
 
-    def work(self, partition: Partition, task: Callable[[H], None]) -> None:
+    def work(self, partition: Partition, task: Callable[[H], object]) -> None:
         """Do one task, unless the partition was lost in the meantime."""
         if partition.lost:
             return
@@ -66,7 +66,7 @@ class Lanes(Generic[H]):
         self._pending: set[asyncio.Future[None]] = set()
         self._failed = threading.Event()
 
-    async def put(self, partition: Partition, task: Callable[[H], None]) -> None:
+    async def put(self, partition: Partition, task: Callable[[H], object]) -> None:
         """Have something done to a partition, after what was put before, when there is room for it."""
         lane = self._lanes[partition.number % len(self._lanes)]
         await lane.room.acquire()

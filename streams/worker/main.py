@@ -22,8 +22,9 @@ from streams.postgres.checkpoints import Reader
 from streams.postgres.setup import prepare
 from streams.watchdog import EXIT_FAILED, Watchdog
 from streams.worker.app import WorkerApp, build
-from streams.worker.applying import folding
+from streams.worker.applying import appliers, folding
 from streams.worker.beginning import begin
+from streams.worker.catching_up import CatchUp
 from streams.worker.figures import Figures, countings
 from streams.worker.options import WorkerOptions
 from streams.worker.processes import CommandWriter, process_sources
@@ -78,7 +79,8 @@ def run(
     passing = {topic for topic, source in reacts.items() if source.answers}
     counts = countings(application, ids) if only is None and options.watch is not None else {}
     known_ids = topic_ids(kafka, {*reads, *reacts, *counts})
-    reading = Reading(dsn, application.name, duties, known_ids, passing)
+    catch_up = CatchUp(kafka, appliers(reads, dsn), options, worker.fail)
+    reading = Reading(dsn, application.name, duties, known_ids, catch_up, passing)
     watched = Watched(reading)
     figures = Figures(dsn, application.name, counts, known_ids, watched.metrics) if counts else None
     reading.duties = [replace(duty, applied=watched.applied) for duty in reading.duties]

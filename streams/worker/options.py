@@ -15,6 +15,8 @@ class WorkerOptions:
     fetch_bytes_max: int = 4 * 1024 * 1024
     batch_events_max: int = 50_000
     batches_buffered_max: int = 2
+    behind_records_max: int = 100_000  # in a partition; who is further behind catches up in bulk
+    bulk_records_max: int = 50_000  # in one transaction of catching up
     session_timeout_s: float = 10.0
     stall_s_max: float = 60.0
     stop_s_max: float = 20.0

@@ -7,6 +7,7 @@ after a commit; a partition that was given back is `lost` and never written agai
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas.position import Place
 from streams.kernel.folding import ParkedKeys
 from streams.postgres.checkpoints import Move, Reader
 from streams.worker.recent import Recent
@@ -36,8 +37,18 @@ class Partition:
         self.rows = {reader: Recent(ROWS_MAX) for reader in self.next}
 
     @property
+    def place(self) -> Place:
+        """The topic, and the partition's number."""
+        return self.topic, self.number
+
+    @property
     def start(self) -> int:
-        """Where to read from: the smallest checkpoint. Each reader skips what it has."""
+        """Where to read from: the smallest checkpoint of those that need not wait. Each reader skips what it has."""
+        return min((at for reader, at in self.next.items() if reader not in self.held), default=max(self.next.values()))
+
+    @property
+    def done(self) -> int:
+        """The smallest checkpoint: what all readers have."""
         return min(self.next.values())
 
     def moves(self, end: int) -> list[Move]:

@@ -6,7 +6,7 @@ leans on these internals of faust-streaming 0.15.3, which `tests/worker/test_fau
 - `AIOKafkaConsumerThread._create_worker_consumer` makes the aiokafka consumer, before it is started;
 - `Consumer.perform_seek` is awaited after every assignment, before the flow of messages is resumed;
 - `Consumer._drain_messages` is the loop from fetching to `Consumer.callback`, and `_wait_next_records` its fetch;
-- `Consumer.seek_wait` seeks on the consumer's thread;
+- `Consumer.seek_wait` seeks on the consumer's thread, and `Consumer.highwaters` asks there for the partitions' ends;
 - the conductor calls `Consumer.on_buffer_full` when the agent's buffer fills up, and waits in `Consumer.callback` when
   it is full;
 - `AIOKafkaConsumerThread.call_thread` runs a coroutine in the consumer's thread;
@@ -81,14 +81,17 @@ class Consumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Go on from the database's checkpoints. Faust calls this after each assignment."""
         assigned = {TP(tp.topic, tp.partition) for tp in self.assignment()}
-        starts = {TP(*place): offset for place, offset in (await self.reading.own(assigned)).items()}
-        await self._check_beginnings(starts)
+        ends = await self.highwaters(*assigned) if assigned else {}
+        seeks = await self.reading.own({(tp.topic, tp.partition): end for tp, end in ends.items()})
+        starts = {TP(*place): offset for place, offset in seeks.items()}
+        await self._check_beginnings()
         for tp, at in (await self._count(assigned)).items():
             # What the exact path has is skipped by it. Beyond that it is not worth it: they are figures.
             if tp not in starts or starts[tp] - RECOUNTED_MAX <= at < starts[tp]:
                 starts[tp] = at
         if starts:
             await self.seek_wait(starts)
+        self.reading.catch_up_begins()
 
     async def _count(self, assigned: Collection[TP]) -> dict[TP, int]:
         """Have the figures go on in what is assigned, and return where. They never stop the worker."""
@@ -107,8 +110,9 @@ class Consumer(driver.Consumer):
         exact.update({place: {} for place in alone})
         return {tp: starts[place] for place, tp in counted.items()}
 
-    async def _check_beginnings(self, starts: dict[TP, int]) -> None:
+    async def _check_beginnings(self) -> None:
         """Refuse to pass over events that the topic has lost."""
+        starts = {TP(*place): start for place, start in self.reading.starts().items()}
         beginnings = await self.earliest_offsets(*starts) if starts else {}
         for tp, start in starts.items():
             if beginnings.get(tp, 0) <= start:

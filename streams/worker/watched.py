@@ -5,7 +5,7 @@ Promises: it is told of batches, not of events; what it is asked is answered in 
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from schemas.position import Place
@@ -20,17 +20,13 @@ from streams.worker.reading import Fetched, Reading
 PARKED_S = 15.0
 
 
-Fetching = Callable[[Iterable[Place]], Mapping[Place, Fetched]]
-
-
 class Watched:
     """The eyes of one worker."""
 
     def __init__(self, reading: Reading) -> None:
-        """Take what to look at. `fetching` tells how far the consumer is, once there is one."""
+        """Take what to look at."""
         self.metrics = Metrics(Part.WORKER, self.lags)
         self._reading = reading
-        self.fetching: Fetching = lambda _places: {}
         self._clock = LagClock()
         self._newest_s: dict[Place, float] = {}
 
@@ -53,20 +49,28 @@ class Watched:
 
     def lags(self) -> list[Lag]:
         """Return how far behind each partition is."""
-        owned = {
-            place: duties for place, duties in self._reading.partitions.items() if duties
-        }  # not what is only counted
-        fetched, now_s = self.fetching(owned), time.time()
-        return [self._lag(place, [*duties.values()], fetched.get(place), now_s) for place, duties in owned.items()]
+        # Not what is only counted.
+        near = {place: duties for place, duties in self._reading.partitions.items() if duties}
+        apart = dict(self._reading.apart)
+        owned = {place: [*near.get(place, {}).values()] for place in {**near, **apart}}
+        fetched, now_s = self._reading.fetching(owned), time.time()
+        return [
+            self._lag(place, duties, apart.get(place), fetched.get(place), now_s) for place, duties in owned.items()
+        ]
 
     def health(self) -> Health:
         """Return whether the worker owns its partitions and keeps up."""
         idle_s = time.monotonic() - self._reading.turned_at
         return judge(self.lags(), joined=self._reading.joined, recovering=0, idle_s=idle_s)
 
-    def _lag(self, place: Place, duties: Sequence[Partition], fetched: Fetched | None, now_s: float) -> Lag:
-        at = min(each.start for each in duties)
-        if fetched is None:
+    def _lag(
+        self, place: Place, duties: Sequence[Partition], apart: Partition | None, fetched: Fetched | None, now_s: float
+    ) -> Lag:
+        at = min((each.done for each in duties), default=0)
+        if apart is not None:
+            end = self._reading.ends[place] if fetched is None else fetched.end
+            waiting = max(0, end - apart.done)
+        elif fetched is None:
             waiting = 0
         elif fetched.position >= fetched.end and at >= self._reading.handed.get(place, 0):
             waiting = 0  # what is behind the last event are transactions' markers

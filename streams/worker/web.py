@@ -3,7 +3,7 @@
 Promises: it listens only where it was told to; Faust's views of tables stay off.
 """
 
-from typing import Any, cast
+from typing import Any
 
 from streams.watching.server import Page, pages
 from streams.worker.app import WorkerApp
@@ -12,7 +12,6 @@ from streams.worker.watched import PARKED_S, Watched
 
 def serve(app: WorkerApp, watched: Watched, dsn: str, application: str) -> None:
     """Have a worker's web server answer what is seen of it."""
-    watched.fetching = lambda places: cast("Any", app.consumer).fetched(places)
 
     async def count_parked() -> None:
         await watched.count_parked(dsn, application)

@@ -26,9 +26,11 @@ from tests.worker.strikes import STRIKE, strike
 
 TARGET = "KAFOLD_TEST_TARGET"  # a variable that names another application than the shop, as package.module:name
 ONLY = "KAFOLD_TEST_ONLY"  # a variable that names the one version to fold, as name@version
+STEP_RECORDS = 400
 WATCH = "KAFOLD_TEST_WATCH"  # a variable that names the port of the worker's web
 SPANS = "KAFOLD_TEST_SPANS"  # a variable that names a file for the worker's spans
 BATCH_EVENTS_MAX = "KAFOLD_TEST_BATCH_EVENTS_MAX"  # a variable that gives a batch another size
+BEHIND = "KAFOLD_TEST_BEHIND"  # a variable: how far behind a reader must be to catch up in bulk, in small steps
 FIXED = "fixed"  # a file of this name in the folder's parent says that the code was mended
 
 
@@ -74,6 +76,9 @@ def main() -> None:
     watch = ("127.0.0.1", int(os.environ[WATCH])) if WATCH in os.environ else None
     batch_events_max = int(os.environ.get(BATCH_EVENTS_MAX, "500"))
     options = WorkerOptions(batch_events_max=batch_events_max, session_timeout_s=6.0, stop_s_max=8.0, watch=watch)
+    if BEHIND in os.environ:
+        logging.getLogger("kafold.worker").setLevel(logging.INFO)
+        options = replace(options, behind_records_max=int(os.environ[BEHIND]), bulk_records_max=STEP_RECORDS)
     with TopicRegistry(kafka) as ids:
         run(application(name, Path(folder)), kafka, dsn, ids, Path(folder), options, only=only())
 

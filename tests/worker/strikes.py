@@ -13,6 +13,7 @@ copy       a row of a COPY is under way, in the transaction
 rows       one projection's rows are written, in the transaction
 commit     COMMIT is sent, and its answer not awaited (SIGKILL only)
 committed  the transaction is over, and nothing else begun
+bulk       a step of catching up is over, and the next one not begun
 decide     commands are in the outbox, in the transaction
 decided    commands are in the outbox, and not sent
 send       commands are acknowledged, and not noted
@@ -32,6 +33,7 @@ from psycopg.pq.abc import PGconn
 
 from streams.postgres import outbox
 from streams.worker import applying, reading
+from streams.worker.catching_up import CatchUpLane
 from streams.worker.sending import Sender
 
 STRIKE = "KAFOLD_TEST_STRIKE"  # the variable that holds it
@@ -46,6 +48,7 @@ _PLACES: dict[str, tuple[Any, str]] = {
     "copy": (Copy, "write_row"),
     "rows": (applying, "write_share"),
     "committed": (applying, "_remember"),
+    "bulk": (CatchUpLane, "apply"),
     "decide": (outbox, "keep"),
     "decided": (outbox, "unsent"),
     "send": (Sender, "__call__"),

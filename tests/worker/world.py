@@ -300,6 +300,12 @@ class Workers:
         self.running[name].wait()
         self.start(name)
 
+    def end(self, name: str) -> None:
+        """End one as nothing but kill -9 does, for good."""
+        child = self.running.pop(name)
+        child.kill()
+        child.wait()
+
     def stop(self, name: str) -> int:
         """Tell one to stop, and return its exit code."""
         self.running[name].terminate()
