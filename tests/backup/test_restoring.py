@@ -147,7 +147,7 @@ def test_a_backup_under_live_writes_goes_on_elsewhere(
     told: list[tuple[int, int]] = []
     with traffic.going_on():
         before = traffic.count
-        wait_until(lambda: traffic.count > before + 100, "traffic")
+        wait_until(lambda: traffic.count > before + 1_000, "traffic")
         folder = Folder(tmp_path / "backup")
         made = make(
             application, cluster, ids, folder, segment_bytes=20_000, on_progress=lambda *each: told.append(each)
