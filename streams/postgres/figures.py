@@ -10,9 +10,9 @@ from typing import NamedTuple
 from psycopg.types.json import Jsonb
 
 from schemas.position import Place
-from streams.postgres.connection import Connection, Cursor
+from streams.postgres.connection import Connection
 
-_CREATE = """
+TABLE = """
 CREATE TABLE IF NOT EXISTS kafold.figures (
     application text COLLATE "C" NOT NULL,
     topic text COLLATE "C" NOT NULL,
@@ -54,11 +54,6 @@ class Kept(NamedTuple):
 
     next: int
     counted: Numbers
-
-
-def create(cursor: Cursor) -> None:
-    """Make the table if there is none."""
-    cursor.execute(_CREATE)
 
 
 def take(connection: Connection, application: str, owner: str, places: Mapping[Place, str]) -> dict[Place, Kept]:

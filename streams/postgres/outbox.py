@@ -13,7 +13,7 @@ from typing import NamedTuple
 from schemas.position import Place
 from streams.postgres.connection import Connection, Cursor
 
-_CREATE = """
+TABLE = """
 CREATE TABLE IF NOT EXISTS kafold.outbox (
     application text COLLATE "C" NOT NULL,
     command_id text COLLATE "C" NOT NULL,
@@ -74,11 +74,6 @@ class Outgoing(NamedTuple):
     message_key: bytes
     data: bytes
     fact_ms: int
-
-
-def create(cursor: Cursor) -> None:
-    """Make the table if there is none."""
-    cursor.execute(_CREATE)
 
 
 def keep(

@@ -1,7 +1,7 @@
 """Setting up the database: schemas, tables, views, comments and the reader role of an application.
 
-`kafold` keeps the books; a schema of the application's name has, for analysts, one view a projection over its live
-version's table. Names and comments come from the row models.
+Beside the books (`streams/postgres/books.py`), a schema of the application's name has, for analysts, one view a
+projection over its live version's table. Names and comments come from the row models.
 
 Promises: to prepare again changes nothing; two processes may prepare at once; the reader role sees views and no tables.
 """
@@ -13,7 +13,8 @@ from psycopg import sql
 
 from streams.kernel.application import Application
 from streams.kernel.projection import Kept
-from streams.postgres import figures, journal, outbox
+from streams.postgres import journal
+from streams.postgres.books import prepare_books
 from streams.postgres.checkpoints import Reader
 from streams.postgres.columns import Column, RowShape
 from streams.postgres.connection import Connection, Cursor, connect, repeated
@@ -22,84 +23,6 @@ from streams.postgres.versions import State, declare, live, versions
 from streams.postgres.views import reader_role, show
 
 LOCK = 0x6B61666F6C6401  # "kafold" in ASCII, 1: the advisory lock of whoever changes the database's structure
-
-_BOOKS = """
-CREATE SCHEMA IF NOT EXISTS kafold;
-COMMENT ON SCHEMA kafold IS 'The books of kafold: how far everything is, the journal of events, and what is parked.';
-
-CREATE TABLE IF NOT EXISTS kafold.projections (
-    application text NOT NULL,
-    projection text NOT NULL,
-    version int NOT NULL,
-    live boolean NOT NULL DEFAULT false,
-    prepared_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (application, projection, version)
-);
-ALTER TABLE kafold.projections ADD COLUMN IF NOT EXISTS state text NOT NULL DEFAULT 'folded'
-    CHECK (state IN ('declared', 'replaying', 'folded', 'dropped'));
-ALTER TABLE kafold.projections ADD COLUMN IF NOT EXISTS code text;
-ALTER TABLE kafold.projections ADD COLUMN IF NOT EXISTS compared_at timestamptz;
-ALTER TABLE kafold.projections ADD COLUMN IF NOT EXISTS differing bigint;
-CREATE UNIQUE INDEX IF NOT EXISTS one_live_version ON kafold.projections (application, projection) WHERE live;
-COMMENT ON TABLE kafold.projections IS 'The versions of projections; the views show the live ones.';
-COMMENT ON COLUMN kafold.projections.state IS 'Workers fold what is folded; a declared version waits for its replay.';
-COMMENT ON COLUMN kafold.projections.code IS 'Fingerprint of the code that replayed it.';
-COMMENT ON COLUMN kafold.projections.differing IS 'How many rows differed from the live version, when last compared.';
-
-CREATE TABLE IF NOT EXISTS kafold.checkpoints (
-    application text COLLATE "C" NOT NULL,
-    projection text COLLATE "C" NOT NULL,
-    version int NOT NULL,
-    topic text COLLATE "C" NOT NULL,
-    partition int NOT NULL,
-    topic_id text NOT NULL,
-    next bigint NOT NULL DEFAULT 0,
-    stop_at bigint,
-    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (application, projection, version, topic, partition)
-) WITH (fillfactor = 50);
-COMMENT ON TABLE kafold.checkpoints IS 'The next offset that each reader folds; written with what it folded.';
-ALTER TABLE kafold.checkpoints ADD COLUMN IF NOT EXISTS stop_until timestamptz;
-COMMENT ON COLUMN kafold.checkpoints.stop_at IS 'Where the reader stops, so that two versions can be compared.';
-COMMENT ON COLUMN kafold.checkpoints.stop_until IS 'When stop_at ends to hold, should nobody clear it.';
-
-CREATE TABLE IF NOT EXISTS kafold.parked (
-    application text COLLATE "C" NOT NULL,
-    projection text COLLATE "C" NOT NULL,
-    version int NOT NULL,
-    topic text COLLATE "C" NOT NULL,
-    partition int NOT NULL,
-    "offset" bigint NOT NULL,
-    key text COLLATE "C" NOT NULL,
-    by_message boolean NOT NULL,
-    message_key bytea NOT NULL,
-    data bytea NOT NULL,
-    error_type text,
-    error text,
-    code text NOT NULL,
-    request text CHECK (request IN ('retry', 'discard')),
-    parked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (application, projection, version, topic, partition, "offset")
-);
-CREATE INDEX IF NOT EXISTS parked_by_key ON kafold.parked (application, projection, version, key);
-CREATE INDEX IF NOT EXISTS parked_requests ON kafold.parked (application, topic, partition) WHERE request IS NOT NULL;
-COMMENT ON TABLE kafold.parked IS 'Events that a projection could not take, and those that wait behind them.';
-COMMENT ON COLUMN kafold.parked.by_message IS 'The key is the message''s, because the row''s could not be computed.';
-COMMENT ON COLUMN kafold.parked.error_type IS 'Null: the event only waits behind another of its key.';
-COMMENT ON COLUMN kafold.parked.code IS 'Fingerprint of the projection''s code that met the event.';
-
-CREATE OR REPLACE VIEW kafold.positions AS
-SELECT c.application, c.projection, c.version, coalesce(p.live, true) AS live,
-    c.topic, c.partition, c.topic_id, c.next, c.updated_at
-FROM kafold.checkpoints c LEFT JOIN kafold.projections p USING (application, projection, version);
-COMMENT ON VIEW kafold.positions IS 'How far each projection and the journal are.';
-
-CREATE OR REPLACE VIEW kafold.parked_keys AS
-SELECT application, projection, version, key, by_message, count(*) AS events, min(parked_at) AS since,
-    (array_agg(error ORDER BY parked_at) FILTER (WHERE error IS NOT NULL))[1] AS error
-FROM kafold.parked GROUP BY application, projection, version, key, by_message;
-COMMENT ON VIEW kafold.parked_keys IS 'The keys whose events wait, with the first error.';
-"""
 
 # Roles belong to the whole server: another database's preparation may make the same one at the same moment.
 _ROLE = """
@@ -119,9 +42,7 @@ def _prepare(connection: Connection, application: Application) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         # "… already exists, skipping" is what preparing again is about.
         cursor.execute("SET LOCAL client_min_messages = warning")
-        cursor.execute(_BOOKS)
-        outbox.create(cursor)
-        figures.create(cursor)
+        prepare_books(cursor)
         for aggregate in application.aggregates:
             journal.create(cursor, application.topics(aggregate).events)
         _schema(cursor, application.name)

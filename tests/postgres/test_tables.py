@@ -13,6 +13,7 @@ from streams.domain.shop.projections import daily_sales
 from streams.postgres.connection import RETRIABLE, Connection, connect
 from streams.postgres.setup import prepare
 from streams.postgres.tables import Table, table_of
+from tests.waiting import wait_until
 
 DAYS = [date(1997, 1, day) for day in range(1, 8)]
 ROUNDS = 40
@@ -61,6 +62,12 @@ def again(transaction: Callable[[], None]) -> None:
             continue
 
 
+WAITERS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'kafold prepare' AND wait_event_type = 'Lock'"
+
+
+WAITERS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'kafold prepare' AND wait_event_type = 'Lock'"
+
+
 def add_one(connection: Connection, table: Table) -> None:
     with connection.transaction(), connection.cursor() as cursor:
         found, made = table.lock(cursor, reversed(DAYS))
@@ -92,6 +99,24 @@ def test_a_row_that_is_deleted_while_another_worker_waits_for_it_is_made_again(d
 
 def test_two_processes_may_prepare_at_once(database: str) -> None:
     together(4, lambda: prepare(database, shop))
+
+
+def test_whoever_prepares_again_waits_for_nobody_who_reads(database: str) -> None:
+    prepare(database, shop)
+    with connect(database, "test") as reader, reader.transaction():
+        reader.execute("SELECT FROM kafold.positions, kafold.parked_keys, shop.daily_sales")
+        prepare(database, shop)
+        with connect(database, "test") as other:
+            other.execute("UPDATE kafold.structure SET fingerprint = 'of an older kafold'")
+            waiting = threading.Thread(target=prepare, args=[database, shop])
+            waiting.start()
+            wait_until(lambda: other.execute(WAITERS).fetchone() == (1,), "the changes wait for the reader", 10)
+        # It waits at the view, where readers begin: what is under it can still be read, so that nobody is in a circle.
+        reader.execute("SELECT FROM kafold.checkpoints, kafold.projections")
+    waiting.join(30)
+    assert not waiting.is_alive()
+    with connect(database, "test") as connection:
+        assert connection.execute("SELECT length(fingerprint) FROM kafold.structure").fetchall() == [(64,)]
 
 
 @pytest.mark.usefixtures("table")
