@@ -40,7 +40,7 @@ def backup(
         settings, application = told.settings(), told.application()
         with reaching(settings) as endpoints, progress_of("backing up") as advance:
             manifest = back_up(application, settings, endpoints, folder, advance)
-    _tell(manifest, "is whole" if verify else f"are in {folder}", as_json)
+    _tell(manifest, "are whole" if verify else f"are in {folder}", as_json)
 
 
 def restore(ctx: typer.Context, folder: Folder, as_json: AsJson = False) -> None:

@@ -17,6 +17,8 @@ from streams.kafka.config import Kafka
 
 TIMEOUT_S = 30.0
 PAUSE_S = 0.02
+# How librdkafka and the broker say that there is no such partition.
+UNKNOWN = (KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
 class Unsettled(KafoldError):

@@ -13,10 +13,11 @@ import time
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from schemas.position import Place, Position
 from streams.kafka.config import Kafka
+from streams.kafka.ends import UNKNOWN
 from streams.kafka.topics import topic_ids
 from streams.kernel.errors import BeyondLog
 
@@ -25,7 +26,6 @@ _LOG = logging.getLogger("kafold.log")
 CHECK_AFTER_S = 0.1
 TIMEOUT_S = 1.0
 SILENT_S = 5.0
-_UNKNOWN = (KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
 class LogEnd:
@@ -106,7 +106,7 @@ class LogEnd:
             try:
                 _, ends[place] = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT_S)
             except KafkaException as error:
-                if error.args[0].code() not in _UNKNOWN:
+                if error.args[0].code() not in UNKNOWN:
                     raise
                 ends[place] = 0
             if ends[place] < offset:

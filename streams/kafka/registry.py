@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 import psycopg
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from schemas.admission import admit, mode_of
 from schemas.codec import NO_EVOLUTION
@@ -19,6 +19,7 @@ from schemas.errors import KafoldError, UnknownSchemaId
 from schemas.registry import SCHEMAS_TOPIC, Registry, UnregisteredSchema
 from schemas.upcasting import Evolution
 from streams.kafka.config import Kafka
+from streams.kafka.ends import UNKNOWN
 
 TIMEOUT_S = 30.0
 ATTEMPTS_MAX = 10
@@ -48,8 +49,7 @@ class TopicRegistry:
     def refresh(self) -> bool:
         """Read what was registered since; return whether there was anything."""
         with self._lock:
-            _, end = self._ends.get_watermark_offsets(self._place, timeout=TIMEOUT_S)
-            before = self._next
+            before, end = self._next, self._end()
             while self._next < end:
                 message = self._consumer.poll(TIMEOUT_S)
                 if message is None or message.error():
@@ -57,6 +57,18 @@ class TopicRegistry:
                 self._registry.apply(message.key(), message.value())
                 self._next = message.offset() + 1
             return self._next > before
+
+    def _end(self) -> int:
+        try:
+            end: int = self._ends.get_watermark_offsets(self._place, timeout=TIMEOUT_S)[1]
+        except KafkaException as error:
+            if error.args[0].code() not in UNKNOWN:
+                raise
+            raise RegistryUnavailable(
+                f"the cluster has no topic {SCHEMAS_TOPIC}: run `kafold up`, which makes what is missing, or, if a "
+                "restore was interrupted, `kafold restore` again"
+            ) from error
+        return end
 
     def id_of(self, subject: str, schema: str) -> int:
         """Return the schema's id under the subject, or raise UnregisteredSchema."""

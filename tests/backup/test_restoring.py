@@ -3,10 +3,7 @@
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import date
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +12,9 @@ from confluent_kafka import Producer
 
 from infra.backing_up import check_files
 from producers.client import Client
-from schemas.metadata import CommandMetadata
 from schemas.outcomes import Accepted, Rejected
-from schemas.shop.accounts import OpenAccount, RecordPurchase
-from schemas.shop.users import CreateUser, DeactivateUser
+from schemas.shop.accounts import OpenAccount
+from schemas.shop.users import CreateUser
 from streams.backup.comparing import check_equal
 from streams.backup.errors import DamagedBackup, NotEmpty, NotEqual, WrongFolder
 from streams.backup.folder import Folder
@@ -27,84 +23,23 @@ from streams.backup.manifest import Manifest
 from streams.backup.restoring import restore
 from streams.domain.shop.accounts import account
 from streams.kafka.config import Kafka
-from streams.kafka.ends import committed_offsets, marks_of, places_of
+from streams.kafka.ends import marks_of, places_of
 from streams.kafka.registry import TopicRegistry
 from streams.kafka.topics import check_topics, create_topics, declared_topics, existing_topics, topic_ids
 from streams.kernel.application import Application
 from streams.kernel.errors import TopicProblem
 from streams.postgres.setup import prepare
-from streams.processor.processor import CommandProcessor, group_of
+from streams.processor.processor import CommandProcessor
 from streams.worker.beginning import begin
 from tests.backup.child import SEGMENT_BYTES
+from tests.backup.traffic import Traffic, decided
 from tests.fixtures.shop import DEDUPE_WINDOW_S, PARTITIONS, running
 from tests.log import dead_letters_of, events_of, log_of, outcomes_of, read_committed
 from tests.oracle import check_log
 from tests.waiting import wait_until
 from tests.worker.world import Workers, World, check_exact
 
-DAY = date(1997, 1, 1)
 ADA = CreateUser(user_id="ada", email="ada@example.org", name="Ada")
-
-
-def purchase(number: int, account_id: str) -> RecordPurchase:
-    return RecordPurchase(
-        account_id=account_id, purchase_id=f"p{number}", day=DAY, quantity=1 + number % 3, amount_cents=number
-    )
-
-
-class Traffic:
-    """Asks for all sorts of things until it is stopped. `sent`: the ids of what Kafka has taken."""
-
-    def __init__(self, application: Application, cluster: Kafka, ids: TopicRegistry) -> None:
-        self.sent: list[str] = []
-        self.count = 0
-        self._client = Client(application.contracts, cluster, ids)
-        self._producer = Producer(cluster.producer())
-        self._topic = application.topics(account).commands
-        self._encode = application.command_codec(account, ids).encode
-
-    def some(self) -> None:
-        """Ask for a few things, one of them twice, one without an id, one that is none."""
-        made = list[str]()
-        for number in range(self.count, self.count + 40):
-            name = f"a{number % 30}"
-            made.append(self._client.send(OpenAccount(account_id=name), command_id=f"open-{name}-{number % 60}"))
-            made.append(self._client.send(purchase(number, name)))
-        self.count += 40
-        made.append(self._client.send(DeactivateUser(user_id=f"u{self.count}")))
-        anonymous = self._encode(purchase(-self.count, "a1"), CommandMetadata())
-        self._producer.produce(self._topic, anonymous, b"a1")
-        self._producer.produce(self._topic, b"rubbish", b"a2", headers=[("traceparent", b"00-1"), ("empty", None)])
-        self._producer.flush()
-        self._client.flush()
-        self.sent += made
-
-    @contextmanager
-    def going_on(self) -> Iterator[None]:
-        """Ask all the time while the block runs."""
-        stop = threading.Event()
-
-        def run() -> None:
-            while not stop.is_set():
-                self.some()
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-
-    def close(self) -> None:
-        self._client.close()
-
-
-@pytest.fixture
-def traffic(application: Application, cluster: Kafka, ids: TopicRegistry) -> Iterator[Traffic]:
-    made = Traffic(application, cluster, ids)
-    yield made
-    made.close()
 
 
 def restored(
@@ -122,12 +57,6 @@ def judged(application: Application, cluster: Kafka, ids: TopicRegistry) -> tupl
     for log in logs:
         check_log(log, [each.command_id for each in log.commands])
     return sum(len(log.commands) for log in logs), sum(len(log.events) for log in logs)
-
-
-def decided(application: Application, cluster: Kafka) -> bool:
-    places = places_of(cluster, [application.topics(each).commands for each in application.aggregates])
-    ends = {place: high for place, (_, high) in marks_of(cluster, places).items()}
-    return committed_offsets(cluster, group_of(application), places) == ends
 
 
 @pytest.mark.usefixtures("processor")
@@ -262,20 +191,6 @@ def test_a_backup_that_was_killed_is_finished(
             assert mine.segments[:-1] == other.segments[: len(mine.segments) - 1]
     with pytest.raises(WrongFolder, match="is a whole backup already"):
         make(application, cluster, ids, second)
-
-
-@pytest.fixture
-def backup(
-    application: Application, cluster: Kafka, ids: TopicRegistry, processor: CommandProcessor, traffic: Traffic,
-    tmp_path: Path,
-) -> Folder:  # fmt: skip
-    """A small backup."""
-    for _ in range(3):
-        traffic.some()
-    wait_until(lambda: decided(application, cluster), "every command is decided")
-    folder = Folder(tmp_path / "backup")
-    make(application, cluster, ids, folder, segment_bytes=2_000)
-    return folder
 
 
 def test_an_interrupted_restore_starts_over_and_nothing_starts_on_it(
