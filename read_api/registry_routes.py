@@ -15,7 +15,7 @@ from fastapi import APIRouter, Body, Query
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from schemas.compatibility import Mode, breaks
-from schemas.errors import UnsupportedType
+from schemas.errors import UnknownSchemaId, UnsupportedType
 from schemas.registry import Registered, Registry
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
@@ -189,10 +189,10 @@ def _add_modes(router: APIRouter, contents: Contents) -> None:
 
 
 def _schema(registry: Registry, schema_id: int) -> str:
-    text = registry.by_id.get(schema_id)
-    if text is None:
-        raise _Refusal(SCHEMA_UNKNOWN, f"Schema {schema_id} not found")
-    return text
+    try:
+        return registry.schema_of(schema_id)
+    except UnknownSchemaId:
+        raise _Refusal(SCHEMA_UNKNOWN, f"Schema {schema_id} not found") from None
 
 
 def _uses(registry: Registry, schema_id: int) -> list[Registered]:

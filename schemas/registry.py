@@ -11,6 +11,7 @@ the topic is `streams/kafka/registry.py`.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from schemas.errors import KafoldError, UnknownSchemaId
@@ -58,14 +59,20 @@ class Registered(NamedTuple):
 
 @dataclass(slots=True)
 class Registry:
-    """The fold of the records of the `_schemas` topic. It implements SchemaIds for what it has seen."""
+    """The fold of the records of the `_schemas` topic. It implements SchemaIds for what it has seen.
 
-    by_id: dict[int, str] = field(default_factory=dict)
-    ids: dict[str, int] = field(default_factory=dict)
+    Every process folds the whole topic when it starts, and asks for few of its schemas. So a text is kept as it came,
+    and looked into when it is asked for.
+    """
+
+    by_id: dict[int, str] = field(default_factory=dict)  # as they were written, with whichever blanks
     subjects: dict[str, dict[int, int]] = field(default_factory=dict)
     compatibility: dict[str | None, str] = field(default_factory=dict)
     _claims: dict[tuple[str, int], tuple[bytes, bytes]] = field(default_factory=dict)
     _usurped: dict[bytes, bytes | None] = field(default_factory=dict)
+    _last: dict[str, int] = field(default_factory=dict)  # each subject's highest version that was ever claimed
+    _identified: dict[str, int] = field(default_factory=dict)
+    _identified_count: int = 0  # how many of `by_id`, whose order is that of the log, are in `_identified`
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Fold one record. Records of another kind (NOOP, MODE), and broken ones, change nothing."""
@@ -92,10 +99,7 @@ class Registry:
         schema_id, text = stored.get("id"), stored.get("schema")
         if not isinstance(schema_id, int) or not isinstance(text, str) or schema_id < 1:
             return
-        text = _canonical_text(text)
-        if identity(self.by_id.get(schema_id, text)) != identity(text) or not self._may_claim(
-            subject, version, schema_id
-        ):
+        if not self._may_have(schema_id, text) or not self._may_claim(subject, version, schema_id):
             # Two writers at once: the first record stays in force, and compaction must not keep the other one.
             self._usurped[key] = self._claims.get((subject, version), (key, None))[1]
             return
@@ -104,6 +108,10 @@ class Registry:
         if stored.get("deleted"):
             self.subjects[subject].pop(version, None)
 
+    def _may_have(self, schema_id: int, text: str) -> bool:
+        known = self.by_id.get(schema_id, text)
+        return known == text or identity(known) == identity(text)
+
     def _may_claim(self, subject: str, version: int, schema_id: int) -> bool:
         claimed = self._claims.get((subject, version))
         return claimed is None or _json(claimed[1]).get("id") == schema_id
@@ -111,8 +119,8 @@ class Registry:
     def _claim(self, made: Registered, key: bytes, value: bytes) -> None:
         self._claims[made.subject, made.version] = key, value
         self.by_id.setdefault(made.schema_id, made.schema)
-        self.ids.setdefault(identity(made.schema), made.schema_id)
         self.subjects.setdefault(made.subject, {})[made.version] = made.schema_id
+        self._last[made.subject] = max(made.version, self._last.get(made.subject, 0))
 
     def _delete(self, subject: str, last: Any) -> None:
         """Hide a subject's versions up to the last deleted one. Their ids stay: messages carry them."""
@@ -128,32 +136,40 @@ class Registry:
 
     def id_of(self, subject: str, schema: str) -> int:
         """Return the schema's id under the subject."""
-        schema_id = self.ids.get(identity(schema))
-        if schema_id is None or schema_id not in self.subjects.get(subject, {}).values():
-            raise UnregisteredSchema(f"the schema of {subject} is not registered: start `kafold up` once")
-        return schema_id
+        wanted = identity(schema)
+        for schema_id in self.subjects.get(subject, {}).values():
+            if identity(self.by_id[schema_id]) == wanted:
+                return schema_id
+        raise UnregisteredSchema(f"the schema of {subject} is not registered: start `kafold up` once")
+
+    def any_id_of(self, schema: str) -> int | None:
+        """Return the schema's id under whichever subject; None: it has none."""
+        for schema_id, text in islice(self.by_id.items(), self._identified_count, None):
+            self._identified.setdefault(identity(text), schema_id)
+        self._identified_count = len(self.by_id)
+        return self._identified.get(identity(schema))
 
     def schema_of(self, schema_id: int) -> str:
-        """Return the schema with this id as JSON text."""
+        """Return the schema with this id as JSON text without blanks."""
         try:
-            return self.by_id[schema_id]
+            return _canonical_text(self.by_id[schema_id])
         except KeyError:
             raise UnknownSchemaId(f"no schema has the id {schema_id}") from None
 
     def versions(self, subject: str) -> Sequence[Registered]:
         """Return the subject's versions, oldest first."""
         found = sorted(self.subjects.get(subject, {}).items())
-        return [Registered(subject, version, schema_id, self.by_id[schema_id]) for version, schema_id in found]
+        return [Registered(subject, version, schema_id, self.schema_of(schema_id)) for version, schema_id in found]
 
     def registration(self, subject: str, schema: str) -> tuple[bytes, bytes] | None:
         """Return the record (key, value) that registers the schema under the subject; None: it is there already."""
-        schema_id = self.ids.get(identity(schema))
+        schema_id = self.any_id_of(schema)
         if schema_id in self.subjects.get(subject, {}).values():
             return None
         if schema_id is None:
             schema_id = max(self.by_id, default=0) + 1
         # Versions that were deleted count: a number is not given twice.
-        version = max((number for name, number in self._claims if name == subject), default=0) + 1
+        version = self._last.get(subject, 0) + 1
         key = {"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1}
         value = {"subject": subject, "version": version, "id": schema_id, "schema": schema, "deleted": False}
         return canonical(key).encode(), canonical(value).encode()

@@ -1,7 +1,7 @@
 """`kafold schemas prove` as CI runs it: on real topics that hold an old version, and on ones that hold rubbish."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,16 @@ class Things:
 
     def event(self, number: int) -> bytes:
         """Return an event as the first version of the class wrote it."""
+        return self.events([number])[0]
+
+    def events(self, numbers: Iterable[int]) -> list[bytes]:
+        """Return several."""
         aggregate = self.first.aggregate("thing")
         [done] = aggregate.event_types
         with TopicRegistry(self.cluster) as ids:
             codec = self.first.event_codec(aggregate, ids)
             metadata = EventMetadata("e", "c", "k", "k", 1, 1)
-            return codec.encode(done(thing_id="t", number=number), metadata)
+            return [codec.encode(done(thing_id="t", number=number), metadata) for number in numbers]
 
     def write(self, *values: bytes) -> None:
         """Write events to partition 1."""
@@ -93,7 +97,7 @@ def things(
 
 
 def test_old_events_are_proven_through_their_upcaster_wherever_they_are_kept(things: Things) -> None:
-    things.write(*(things.event(number) for number in range(300)))
+    things.write(*things.events(range(300)))
     things.park(7, things.event(7))
     code, said = things.run("--json")
     assert code == 0, said

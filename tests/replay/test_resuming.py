@@ -60,7 +60,14 @@ def done(at: Mapping[Place, int]) -> int:
 
 @pytest.mark.parametrize(
     "die_at",
-    ["progress:0.01", "progress:0.5", "progress:0.9", "saving:1", "saving:4", "saved:1", "saved:5", "handover"],
+    [
+        "progress:0.01",
+        "progress:0.5",
+        "saving:4",
+        "saved:1",
+        "handover",
+        *(pytest.param(each, marks=pytest.mark.faults_campaign) for each in ("progress:0.9", "saving:1", "saved:5")),
+    ],
 )
 def test_killed_anywhere_it_goes_on_to_the_same_rows(rebuilding: Rebuilding, die_at: str) -> None:
     write(rebuilding.world, 1)

@@ -170,10 +170,13 @@ def assert_each_step_acted_once(world: World, sent: int, names: list[str]) -> No
     assert not of_parked(world)
 
 
-def test_workers_that_are_killed_at_every_step_conserve_money(world: World, workers: Workers, client: Client) -> None:
+@pytest.mark.parametrize("rounds", [1, pytest.param(4, marks=pytest.mark.faults_campaign)])
+def test_workers_that_are_killed_at_every_step_conserve_money(
+    world: World, workers: Workers, client: Client, rounds: int
+) -> None:
     chance, names, sent = random.Random(7), [f"a{number}" for number in range(8)], 0
     rich(client, *names)
-    for round_number, step in enumerate(["decide", "send", "note", "decided"] * 2):
+    for round_number, step in enumerate(["decide", "send", "note", "decided"] * rounds):
         child = workers.start("a", f"{step}:3:SIGKILL")
         sent += shuffle_money(client, chance, 100 * round_number, 12, names)
         child.wait(60)
