@@ -12,8 +12,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
@@ -22,6 +21,7 @@ from producers.asked import Answer, Asked, Question, Unknown
 from producers.outcome_reader import OutcomeReader
 from producers.ports import Cluster
 from schemas.asking import AskOutcome
+from schemas.closing import Closing
 from schemas.codec import MessageCodec
 from schemas.command_routes import CommandRoutes
 from schemas.contract import Contract
@@ -55,7 +55,7 @@ class _Route(NamedTuple):
     codec: MessageCodec[Any, CommandMetadata]
 
 
-class Client:
+class Client(Closing):
     """Sends commands of the aggregates whose contracts it is given. It may be shared between threads."""
 
     def __init__(self, contracts: Sequence[Contract], cluster: Cluster, ids: SchemaIds, linger_ms: int = 0) -> None:
@@ -200,16 +200,6 @@ class Client:
         """Wait for what was sent, and leave the cluster."""
         self._producer.flush(TIMEOUT_S)
         self._outcomes.close()
-
-    def __enter__(self) -> Self:
-        """Return the client; it is closed at the end of the `with`."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Wait for what was sent, and leave the cluster."""
-        self.close()
 
     def _produce(
         self, command: Command[Any, Any], about: CommandMetadata, traceparent: str | None, delivered: Any

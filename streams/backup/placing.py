@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from schemas.closing import Closing
 from schemas.position import Place
 from streams.backup.errors import RestoreFailed
 from streams.backup.records import Stored
@@ -31,7 +32,7 @@ def producer_of(kafka: Kafka) -> Producer:
     return Producer(kafka.producer(acks="all", linger_ms=5))
 
 
-class Placer:
+class Placer(Closing):
     """Writes one partition, which is empty. Use it in a `with`, or close it."""
 
     def __init__(self, kafka: Kafka, place: Place, producer: Producer) -> None:
@@ -70,14 +71,6 @@ class Placer:
     def close(self) -> None:
         """Leave the cluster."""
         self._marks.close()
-
-    def __enter__(self) -> "Placer":
-        """Return it; it is closed at the end of the `with`."""
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        """Leave the cluster."""
-        self.close()
 
     def _gap(self, offsets: int) -> None:
         """Write the run, and leave a gap behind it."""

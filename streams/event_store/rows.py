@@ -6,9 +6,9 @@ is refused before anything is read.
 """
 
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from schemas.closing import Closing
 from schemas.errors import DefinitionError, InvalidPosition
 from schemas.position import Position
 from schemas.registry import SchemaIds
@@ -22,7 +22,7 @@ from streams.kernel.folding import Envelope, plan
 from streams.kernel.row_then import RowFold, RowThen
 
 
-class AggregateRows:
+class AggregateRows(Closing):
     """Rows of one projection. It may be shared between threads; close it, or use it in a `with`."""
 
     def __init__(
@@ -65,16 +65,6 @@ class AggregateRows:
         """Close the connections."""
         for store in self._stores:
             store.close()
-
-    def __enter__(self) -> Self:
-        """Return it; it is closed at the end of the `with`."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connections."""
-        self.close()
 
     def _has_any(self, key: str) -> bool:
         histories = [store.as_of(key, ALWAYS) for store in self._stores]

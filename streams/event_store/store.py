@@ -11,10 +11,10 @@ both win, since there is one owner.
 
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 from schemas.appending import AppendEvents, AppendProblem
+from schemas.closing import Closing
 from schemas.command_bus import CommandBus
 from schemas.errors import DecodingError, DefinitionError
 from schemas.messages import Command, Event
@@ -41,7 +41,7 @@ WAIT_S = 5.0
 _BLANK = EventMetadata("", "", "", "", 0, 0)
 
 
-class EventStore(Generic[S, C, Ev]):
+class EventStore(Closing, Generic[S, C, Ev]):
     """The events of one aggregate type. It may be shared between threads; close it, or use it in a `with`."""
 
     def __init__(
@@ -130,16 +130,6 @@ class EventStore(Generic[S, C, Ev]):
     def close(self) -> None:
         """Close the connections."""
         self._journal.close()
-
-    def __enter__(self) -> Self:
-        """Return the store; it is closed at the end of the `with`."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connections."""
-        self.close()
 
     def _at_version(self, aggregate_id: str, version: int, at_least: Position | None, timeout_s: float) -> History[Ev]:
         deadline, pause_s = time.monotonic() + timeout_s, POLL_S_MIN

@@ -10,11 +10,10 @@ answer in time, nothing is refused.
 import logging
 import threading
 import time
-from types import TracebackType
-from typing import Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from schemas.closing import Closing
 from schemas.position import Place, Position
 from streams.kafka.config import Kafka
 from streams.kafka.ends import UNKNOWN
@@ -28,7 +27,7 @@ TIMEOUT_S = 1.0
 SILENT_S = 5.0
 
 
-class LogEnd:
+class LogEnd(Closing):
     """Knows where the log ends. It may be shared between threads; close it, or use it in a `with`."""
 
     def __init__(self, kafka: Kafka) -> None:
@@ -70,16 +69,6 @@ class LogEnd:
         """Leave the cluster."""
         if self._consumer is not None:
             self._consumer.close()
-
-    def __enter__(self) -> Self:
-        """Return itself; it is closed at the end of the `with`."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave the cluster."""
-        self.close()
 
     def _has(self, goal: Position) -> bool:
         ids = self._known.topic_ids

@@ -7,13 +7,12 @@ force.
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Self
 
 import psycopg
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from schemas.admission import admit, mode_of
+from schemas.closing import Closing
 from schemas.codec import NO_EVOLUTION
 from schemas.errors import KafoldError, UnknownSchemaId
 from schemas.registry import SCHEMAS_TOPIC, Registry, UnregisteredSchema
@@ -30,7 +29,7 @@ class RegistryUnavailable(KafoldError):
     """The `_schemas` topic cannot be read or written: look at the cluster, then try again."""
 
 
-class TopicRegistry:
+class TopicRegistry(Closing):
     """Reads the `_schemas` topic. It implements SchemaIds, and may be shared between threads."""
 
     def __init__(self, kafka: Kafka) -> None:
@@ -105,16 +104,6 @@ class TopicRegistry:
         """Leave the cluster."""
         self._consumer.close()
         self._ends.close()
-
-    def __enter__(self) -> Self:
-        """Return the registry; it is closed at the end of the `with`."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave the cluster."""
-        self.close()
 
 
 def register(kafka: Kafka, dsn: str, subjects: Mapping[str, str], evolution: Evolution = NO_EVOLUTION) -> int:

@@ -9,13 +9,14 @@ Promises: the same port as the embedded registry (SchemaIds); what was answered 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import httpx
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from schemas.admission import admit, mode_of
+from schemas.closing import Closing
 from schemas.codec import NO_EVOLUTION
 from schemas.compatibility import Mode
 from schemas.errors import KafoldError, UnknownSchemaId
@@ -44,7 +45,7 @@ class Remote:
         return {"url": self.url, "timeout": TIMEOUT_S, **login, **self.properties}
 
 
-class RemoteRegistry:
+class RemoteRegistry(Closing):
     """Asks a registry. It implements SchemaIds, and may be shared between threads."""
 
     def __init__(self, remote: Remote) -> None:
@@ -147,11 +148,3 @@ class RemoteRegistry:
     def close(self) -> None:
         """Close the connections."""
         self._client.__exit__()
-
-    def __enter__(self) -> Self:
-        """Return the registry; it is closed at the end of the `with`."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the connections."""
-        self.close()

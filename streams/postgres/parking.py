@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
+from schemas.position import Place
 from streams.kernel.folding import ParkedKeys, Problem
 from streams.postgres.checkpoints import JOURNAL, Reader
 from streams.postgres.columns import RowShape
@@ -97,7 +98,15 @@ GROUP BY projection, version, key, by_message ORDER BY min(parked_at), projectio
 """
 
 
-_COUNT = "SELECT projection, count(*) FROM kafold.parked_keys WHERE application = %s GROUP BY projection"
+# A key that several partitions share is counted by the owner of its first parked event: once among all workers.
+_COUNT = """
+SELECT projection, count(*) FROM (
+    SELECT DISTINCT ON (projection, version, key, by_message) projection, topic, partition
+    FROM kafold.parked WHERE application = %s
+    ORDER BY projection, version, key, by_message, parked_at, topic, partition, "offset"
+) AS first JOIN unnest(%s::text[], %s::int[]) AS owned (topic, partition) USING (topic, partition)
+GROUP BY projection
+"""
 
 
 class Request(Enum):
@@ -183,9 +192,10 @@ def summaries(connection: Connection, application: str, projection: str | None =
     return [ParkedSummary(*row) for row in connection.execute(_SUMMARIES, [application, projection, projection])]
 
 
-def count_keys(connection: Connection, application: str) -> list[tuple[str, int]]:
-    """Return how many keys of each projection are parked, where any are."""
-    return connection.execute(_COUNT, [application]).fetchall()
+def count_keys(connection: Connection, application: str, owned: Sequence[Place]) -> list[tuple[str, int]]:
+    """Return how many keys of each projection are parked by events of these partitions, where any are."""
+    topics, partitions = [topic for topic, _ in owned], [partition for _, partition in owned]
+    return connection.execute(_COUNT, [application, topics, partitions]).fetchall()
 
 
 def request(

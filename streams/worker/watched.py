@@ -39,11 +39,12 @@ class Watched:
             spans.project_spans(duty, partition.topic, partition.number, records, seconds)
 
     async def count_parked(self, dsn: str, application: str) -> None:
-        """Ask the database how many keys are parked."""
+        """Ask the database how many keys the events of its partitions have parked."""
+        owned = [*{**self._reading.partitions, **self._reading.apart}]
 
         def ask() -> list[tuple[str, int]]:
             with connect(dsn, "worker parked keys") as connection:
-                return count_keys(connection, application)
+                return count_keys(connection, application, owned)
 
         self.metrics.put("parked_keys", await asyncio.to_thread(ask))
 
