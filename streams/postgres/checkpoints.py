@@ -141,14 +141,18 @@ def take(
 ) -> dict[Reader, int]:
     """Return the readers' checkpoints on a partition, made at 0 where there is none yet.
 
+    Those that are there are only read: to insert them in vain could mean to wait for whoever is about to move them.
+
     Raises:
         InvalidPosition: a checkpoint is of another topic of the same name.
     """
     found = {}
     for reader in sorted(readers):
-        cursor.execute(_CREATE, [application, *reader, topic, partition, topic_id])
-        cursor.execute(_READ, [application, *reader, topic, partition])
-        next_offset, known_id = cursor.fetchone() or (0, topic_id)
+        known = cursor.execute(_READ, [application, *reader, topic, partition]).fetchone()
+        if known is None:
+            cursor.execute(_CREATE, [application, *reader, topic, partition, topic_id])
+            known = cursor.execute(_READ, [application, *reader, topic, partition]).fetchone()
+        next_offset, known_id = known or (0, topic_id)
         if known_id != topic_id:
             raise InvalidPosition(
                 f"the checkpoint of {reader.name} v{reader.version} is of another topic named {topic} (UUID "

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from schemas.position import Place
 from streams.postgres.checkpoints import Reader, standing, stopped, take
-from streams.postgres.connection import Connection, Cursor, connect
+from streams.postgres.connection import Connection, Cursor, connect, repeated
 from streams.postgres.outbox import unsent_places
 from streams.postgres.parking import requested
 from streams.postgres.versions import unfolded
@@ -194,13 +194,16 @@ class Reading:
         return unfolded(connection, self._application) & mine
 
     def _take(self, places: Sequence[Place]) -> tuple[dict[Place, Owned], dict[Place, Partition]]:
+        with connect(self._dsn, "worker assignment") as connection:
+            # Whoever had the partitions before may be frozen, in the middle of a statement.
+            return repeated(connection, lambda: self._taken(connection, places))
+
+    def _taken(
+        self, connection: Connection, places: Sequence[Place]
+    ) -> tuple[dict[Place, Owned], dict[Place, Partition]]:
         near: dict[Place, dict[str, Partition]] = {place: {} for place in places}
         apart: dict[Place, Partition] = {}
-        with (
-            connect(self._dsn, "worker assignment") as connection,
-            connection.transaction(),
-            connection.cursor() as cursor,
-        ):
+        with connection.transaction(), connection.cursor() as cursor:
             self._unfolded = self._waiting(cursor)
             held = standing(cursor, self._application)
             for place in places:

@@ -44,7 +44,7 @@ def test_the_others_go_on_and_it_writes_nothing_late(strict_world: World, strict
     workers.start("b")
     for _ in range(5):
         writer.burst(sales(world, chance, 200))
-    wait_until(world.caught_up, "the other worker has folded everything", 90)
+    workers.until(world.caught_up)
     assert is_stopped(stopped.pid)
     check_exact(world)
     workers.resume("a")

@@ -223,6 +223,8 @@ def outcome_of_last_month(world: World) -> None:
     """An outcome that is older than the dedupe window, at the beginning of each partition."""
     aggregate = world.application.aggregate("account")
     codec = world.application.outcome_codec(aggregate, world.ids)
+    # The broker would take it away, at whichever moment it looks for what is too old.
+    _configure(world.cluster, world.application.topics(aggregate).outcomes, {"retention.ms": "-1"})
     producer = Producer(world.cluster.producer())
     for partition in range(PARTITIONS):
         old = Outcome(f"old-{partition}", "Old", Status.REJECTED, 1, None, [], None, None, None, "c", 1)
