@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# `make test WORKERS=2` takes half the time: each has engines of its own, and a machine that is busy loses races.
+WORKERS ?= 0
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-faults check format bench lock clean
@@ -14,7 +16,7 @@ demo: $(VENV)/run.stamp  ## run the main job on real input
 	$(BIN)/kafold demo
 
 test: $(VENV)/dev.stamp  ## the tests, without the long fault campaigns
-	$(BIN)/python -m pytest -m "not faults_campaign"
+	$(BIN)/python -m pytest -m "not faults_campaign" -n $(WORKERS) --dist loadfile
 
 test-faults: $(VENV)/dev.stamp  ## the long campaigns of faults and seeds
 	$(BIN)/python -m pytest -m faults_campaign
