@@ -90,13 +90,13 @@ def _add_schemas(router: APIRouter, contents: Contents) -> None:
     def uses(schema_id: int) -> RegistryAnswer:
         """Return the subjects and versions that have the id."""
         return _answered(
-            lambda: [{"subject": each.subject, "version": each.version} for each in _uses(contents(), schema_id)]
+            lambda: [{"subject": name, "version": version} for name, version in _uses(contents(), schema_id)]
         )
 
     @router.get("/schemas/ids/{schema_id}/subjects")
     def subjects_of(schema_id: int) -> RegistryAnswer:
         """Return the subjects that have the id."""
-        return _answered(lambda: sorted({each.subject for each in _uses(contents(), schema_id)}))
+        return _answered(lambda: sorted({name for name, _ in _uses(contents(), schema_id)}))
 
 
 def _add_subjects(router: APIRouter, contents: Contents) -> None:
@@ -195,9 +195,15 @@ def _schema(registry: Registry, schema_id: int) -> str:
         raise _Refusal(SCHEMA_UNKNOWN, f"Schema {schema_id} not found") from None
 
 
-def _uses(registry: Registry, schema_id: int) -> list[Registered]:
+def _uses(registry: Registry, schema_id: int) -> list[tuple[str, int]]:
+    """Return the subjects and versions that a schema is under, without looking into the texts of all others."""
     _schema(registry, schema_id)
-    return [each for name in registry.subjects for each in registry.versions(name) if each.schema_id == schema_id]
+    return [
+        (name, version)
+        for name, versions in registry.subjects.items()
+        for version, used in sorted(versions.items())
+        if used == schema_id
+    ]
 
 
 def _versions(registry: Registry, subject: str) -> list[Registered]:

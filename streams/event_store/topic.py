@@ -5,10 +5,11 @@ decoded has no version, and is no error here.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from schemas.closing import Closing
 from schemas.codec import MessageCodec
 from schemas.errors import DecodingError
 from schemas.metadata import EventMetadata
@@ -19,7 +20,7 @@ RECORDS = 5_000
 TIMEOUT_S = 30.0
 
 
-class EventsTopic:
+class EventsTopic(Closing):
     """One events topic. Close it, or use it in a `with`."""
 
     def __init__(self, kafka: Kafka, name: str, codec: MessageCodec[Any, EventMetadata]) -> None:
@@ -45,11 +46,7 @@ class EventsTopic:
             data = record.value() or b""
             yield Entry(partition, record.offset(), key, self._version(data), data)
 
-    def __enter__(self) -> Self:
-        """Return it; it is closed at the end of the `with`."""
-        return self
-
-    def __exit__(self, *_error: object) -> None:
+    def close(self) -> None:
         """Leave the cluster."""
         self._consumer.close()
 

@@ -8,11 +8,10 @@ at what was committed when the partition's end was met, whichever comes first.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from types import TracebackType
-from typing import Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from schemas.closing import Closing
 from schemas.position import Place
 from streams.kafka.config import Kafka
 
@@ -23,7 +22,7 @@ PREFETCHED_RECORDS = 200_000
 PREFETCHED_KB = 64 * 1024  # a consumer, of which there are two at most
 
 
-class BulkSource:
+class BulkSource(Closing):
     """A context manager with a consumer of its own."""
 
     def __init__(self, kafka: Kafka, name: str, prefetched_kb: int = PREFETCHED_KB) -> None:
@@ -41,13 +40,7 @@ class BulkSource:
         self._ahead: Consumer | None = None
         self._expected: tuple[Place, int] | None = None
 
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         """Let go of the consumers."""
         self._consumer.close()
         if self._ahead is not None:

@@ -15,7 +15,6 @@ from streams.backup.folder import Folder
 from streams.kafka.config import Kafka
 from streams.kafka.topics import existing_topics
 from streams.kernel.application import Application
-from tests.backup.traffic import Traffic, decided
 from tests.fixtures.shop import PARTITIONS
 from tests.fixtures.up import KAFOLD
 from tests.waiting import wait_until
@@ -64,14 +63,11 @@ def done(run: Run) -> Done:
     return wait
 
 
-@pytest.mark.usefixtures("processor")
+@pytest.mark.usefixtures("backup")  # for the traffic that it is of
 def test_there_and_back(
-    application: Application, cluster: Kafka, empty_cluster: Kafka, traffic: Traffic, done: Done, tmp_path: Path
+    application: Application, cluster: Kafka, empty_cluster: Kafka, done: Done, tmp_path: Path
 ) -> None:
-    for _ in range(3):
-        traffic.some()
-    wait_until(lambda: decided(application, cluster), "every command is decided")
-    folder = str(tmp_path / "backup")
+    folder = str(tmp_path / "made")
     code, printed, said = done(cluster, "backup", folder, "--json")
     assert code == 0, said
     made = json.loads(printed)

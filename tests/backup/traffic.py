@@ -17,6 +17,7 @@ from streams.kafka.ends import committed_offsets, marks_of, places_of
 from streams.kafka.registry import TopicRegistry
 from streams.kernel.application import Application
 from streams.processor.processor import group_of
+from tests.meanwhile import meanwhile
 
 DAY = date(1997, 1, 1)
 
@@ -57,19 +58,13 @@ class Traffic:
     @contextmanager
     def going_on(self) -> Iterator[None]:
         """Ask all the time while the block runs."""
-        stop = threading.Event()
 
-        def run() -> None:
+        def run(stop: threading.Event) -> None:
             while not stop.is_set():
                 self.some()
 
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
+        with meanwhile(run):
             yield
-        finally:
-            stop.set()
-            thread.join()
 
     def close(self) -> None:
         self._client.close()

@@ -22,6 +22,7 @@ from tests.faults.test_storms import BURST
 from tests.fixtures.own_engines import OwnKafka
 from tests.fixtures.up import Up, kafold_up
 from tests.log import log_of
+from tests.meanwhile import meanwhile
 from tests.waiting import wait_until
 from tests.worker.world import World, check_exact
 
@@ -59,9 +60,8 @@ def stubborn_load(judge: Judge, seed: int, new_judge: NewJudge) -> Iterator[None
 
     The old one may never reach some partition again (librdkafka's issue 5430, see `streams/processor/transactions.py`).
     """
-    stop = threading.Event()
 
-    def send() -> None:
+    def send(stop: threading.Event) -> None:
         for burst in count(seed * 100_000):
             while not stop.wait(0.05):
                 with suppress(SendFailed):
@@ -71,13 +71,8 @@ def stubborn_load(judge: Judge, seed: int, new_judge: NewJudge) -> Iterator[None
             if stop.is_set():
                 return
 
-    thread = threading.Thread(target=send, name="load")
-    thread.start()
-    try:
+    with meanwhile(send):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def rows_are_exact(judge: Judge, dsn: str) -> None:

@@ -16,6 +16,7 @@ from streams.processor.processor import SESSION_TIMEOUT_MS
 from tests.faults.damage import DAMAGES, Keeper
 from tests.faults.judge import Judge
 from tests.faults.processes import Processors
+from tests.meanwhile import meanwhile
 from tests.waiting import wait_until
 
 SLOTS = 3
@@ -25,21 +26,15 @@ BURST = 50
 @contextmanager
 def steady_load(judge: Judge, seed: int) -> Iterator[None]:
     """Send bursts of commands for as long as the block runs."""
-    stop = threading.Event()
 
-    def send() -> None:
+    def send(stop: threading.Event) -> None:
         burst = 0
         while not stop.wait(0.05):
             judge.send(seed * 100_000 + burst, BURST)
             burst += 1
 
-    sender = threading.Thread(target=send, name="load")
-    sender.start()
-    try:
+    with meanwhile(send):
         yield
-    finally:
-        stop.set()
-        sender.join()
 
 
 def progress(judge: Judge, processors: Processors) -> None:

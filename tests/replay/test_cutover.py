@@ -18,6 +18,7 @@ from streams.replay import cutover as cutting
 from streams.replay.comparing import compare
 from streams.replay.cutover import cutover, drop, rollback
 from streams.replay.errors import CannotReplay, CutoverRefused
+from tests.meanwhile import meanwhile
 from tests.replay.apps import POISON, fearful, same, same_summary, spending, wider
 from tests.replay.world import Rebuilding
 from tests.waiting import wait_until
@@ -31,19 +32,14 @@ V1, V2 = Reader(NAME, 1), Reader(NAME, 2)
 @contextmanager
 def writing(world: World, seed: int) -> Iterator[None]:
     """Write random events all the time."""
-    stop, chance, writer = threading.Event(), random.Random(seed), world.writer()
+    chance, writer = random.Random(seed), world.writer()
 
-    def write() -> None:
+    def write(stop: threading.Event) -> None:
         while not stop.wait(0.01):
             writer.burst(purchases(chance, 40, 200, world.versions))
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
+    with meanwhile(write):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 @dataclass

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from schemas.shop.accounts import AccountEvent
+from tests.meanwhile import meanwhile
 from tests.worker.world import World, purchases
 
 BURST_EVENTS_MAX = 100
@@ -23,16 +24,11 @@ def sales(world: World, chance: random.Random, count: int) -> list[AccountEvent]
 @contextmanager
 def steady_load(world: World, seed: int) -> Iterator[None]:
     """Write bursts for as long as the block runs."""
-    stop, chance, writer = threading.Event(), random.Random(seed), world.writer()
+    chance, writer = random.Random(seed), world.writer()
 
-    def write() -> None:
+    def write(stop: threading.Event) -> None:
         while not stop.wait(PAUSE_S):
             writer.burst(sales(world, chance, chance.randrange(1, BURST_EVENTS_MAX)), abort=chance.random() < 0.1)
 
-    thread = threading.Thread(target=write, name="load")
-    thread.start()
-    try:
+    with meanwhile(write):
         yield
-    finally:
-        stop.set()
-        thread.join()
