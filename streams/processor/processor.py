@@ -172,8 +172,10 @@ class CommandProcessor:
             if time.monotonic() > ends_s:
                 break
         if count:
+            # While the last events are on their way; their outcomes wait for them.
+            self._transactions.send_offsets(batch.consumed(), group)
             batch.finish(self._transactions)
-            self._transactions.commit(batch.consumed(), group)
+            self._transactions.commit()
             batch.committed()
         if chunk[-1] is not records[-1]:
             self._rewind()  # what was not decided is taken again

@@ -114,7 +114,8 @@ class Snapshotting:
         self._run, self._next_s, self._put_off_s = None, began_s + PUT_OFF_S, began_s + PUT_OFF_S
         transactions.begin()
         transactions.produce(run.owned.lane.topics.snapshots, run.owned.partition, records)
-        transactions.commit({run.place: run.owned.next_offset}, group)
+        transactions.send_offsets({run.place: run.owned.next_offset}, group)
+        transactions.commit()
         if run.is_done:
             run.owned.memory.mark(run.marker)
         else:

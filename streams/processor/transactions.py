@@ -109,10 +109,16 @@ class Transactions:
             self.abort()
             raise TransactionAborted(str(self._failures[0]))
 
-    def commit(self, consumed: Mapping[tuple[str, int], int], group: Any) -> None:
-        """Commit the records together with the consumed offsets, on behalf of the group member in `group`."""
+    def send_offsets(self, consumed: Mapping[tuple[str, int], int], group: Any) -> None:
+        """Put the consumed offsets into the transaction, on behalf of the group member in `group`.
+
+        It takes two round trips, which records that were produced before have for their delivery.
+        """
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in consumed.items()]
         self._or_abort(lambda: self._producer.send_offsets_to_transaction(offsets, group, CALL_TIMEOUT_S))
+
+    def commit(self) -> None:
+        """Commit the records together with the consumed offsets."""
         self._or_abort(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
 
     def abort(self) -> None:

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from streams.processor import snapshotting
 from streams.processor.run import Run
 from streams.processor.transactions import Transactions
 
-STEPS = ("begin", "events", "flush", "outcomes", "offsets", "commit", "committed")
+STEPS = ("begin", "events", "offsets", "flush", "outcomes", "commit", "committed")
 SNAPSHOT_EVENTS = 50
 HANG_S_MAX = 10.0  # shorter than in life: the test waits for it
 
@@ -43,7 +42,6 @@ class Deadly(Transactions):
 
     def begin(self) -> None:
         Deadly.commits_left -= 1
-        self._calls = 0
         self._die_at("begin")
         super().begin()
 
@@ -58,16 +56,14 @@ class Deadly(Transactions):
         self._die_at(kind)
         return run
 
-    def commit(self, consumed: Any, group: Any) -> None:
+    def send_offsets(self, consumed: Any, group: Any) -> None:
+        super().send_offsets(consumed, group)
         self._die_at("offsets")
-        super().commit(consumed, group)
-        self._die_at("committed")
 
-    def _or_abort(self, call: Callable[[], None]) -> None:
-        self._calls += 1
-        if self._calls == 2:  # offsets are sent, the commit comes
-            self._die_at("commit")
-        super()._or_abort(call)
+    def commit(self) -> None:
+        self._die_at("commit")
+        super().commit()
+        self._die_at("committed")
 
     def _die_at(self, step: str) -> None:
         if Deadly.step == step and Deadly.commits_left <= 0:

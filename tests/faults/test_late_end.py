@@ -33,7 +33,7 @@ class LateEnd:
         self._fault: Fault | None = None
         self._proxy, self._judge = proxy, judge
         self._flush, self._commit = Transactions.flush, Transactions.commit
-        monkeypatch.setattr(Transactions, "commit", lambda *arguments: self.commit(*arguments))
+        monkeypatch.setattr(Transactions, "commit", lambda transactions: self.commit(transactions))
         monkeypatch.setattr(Transactions, "flush", lambda transactions: self.flush(transactions))
 
     @property
@@ -41,11 +41,11 @@ class LateEnd:
         assert self._fault is not None, "no transaction has come to its end"
         return self._fault
 
-    def commit(self, transactions: Transactions, *arguments: object) -> None:
+    def commit(self, transactions: Transactions) -> None:
         if self._fault is None:
             self._judge.send(401, BURST)  # the next transaction's
             self._fault = self._proxy.expect(END_TXN, At.REQUEST, cut=True)
-        self._commit(transactions, *arguments)  # type: ignore[arg-type]
+        self._commit(transactions)
 
     def flush(self, transactions: Transactions) -> None:
         self._flush(transactions)

@@ -71,13 +71,14 @@ def test_without_fencing_the_oracle_goes_red(
             go_on.wait(60)
         begin(self)
 
-    def commit(self: Transactions, consumed: Any, group: Any) -> None:
+    def commit(self: Transactions) -> None:
         self._producer.commit_transaction(10)
         if go_on.is_set():
             committed.set()
 
     monkeypatch.setattr(Transactions, "__init__", unfenced)
     monkeypatch.setattr(Transactions, "begin", stopping)
+    monkeypatch.setattr(Transactions, "send_offsets", lambda *_: None)
     monkeypatch.setattr(Transactions, "commit", commit)
     client.send(OPEN, command_id="open")
     client.flush()
