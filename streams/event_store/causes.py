@@ -15,11 +15,13 @@ from psycopg import sql
 from schemas.errors import DecodingError
 from schemas.position import Place
 from schemas.registry import SchemaIds
-from streams.event_store.store import EventStore
+from streams.event_store.history import history_of
+from streams.event_store.reading import read_on
 from streams.kafka.config import Kafka
 from streams.kafka.scanning import OnProgress, scan
 from streams.kernel.application import AnyProjection, Application
 from streams.kernel.explaining import Cause, Located, acts_on, explain, in_order
+from streams.kernel.partitioner import partition_of
 from streams.postgres.connection import Connection, connect
 from streams.postgres.tables import table_of
 
@@ -62,18 +64,18 @@ def explain_row(
         ends = {(topic, partition): at for topic, partition, at in connection.execute(_CHECKPOINTS, reader)}
         parked = set(connection.execute(_PARKED, reader).fetchall())
         exists = _exists(connection, application, projection, key)
-    if projection.on_aggregate_key:
-        found = _from_journals(application, projection, key, dsn, ids, partitions)
-    else:
-        found = recorded_events(application, projection, kafka, ids, ends, on_progress)
-    folded, waiting = [], 0
-    for each in found:
-        if not acts_on(projection, key, each.event) or each.offset >= ends.get(each[:2], 0):
-            continue
-        if each[:3] in parked:
-            waiting += 1
+        if projection.on_aggregate_key:
+            found = _from_journals(connection, application, projection, key, ids, partitions)
         else:
-            folded.append(each)
+            found = recorded_events(application, projection, kafka, ids, ends, on_progress)
+        folded, waiting = [], 0
+        for each in found:
+            if not acts_on(projection, key, each.event) or each.offset >= ends.get(each[:2], 0):
+                continue
+            if each[:3] in parked:
+                waiting += 1
+            else:
+                folded.append(each)
     return Explained(explain(projection, key, in_order(folded)), exists, waiting)
 
 
@@ -99,13 +101,16 @@ def recorded_events(
 
 
 def _from_journals(
-    application: Application, projection: AnyProjection, key: Any, dsn: str, ids: SchemaIds, partitions: int
-) -> Iterator[Located]:
+    connection: Connection, application: Application, projection: AnyProjection, key: Any, ids: SchemaIds,
+    partitions: int,
+) -> Iterator[Located]:  # fmt: skip
+    aggregate_id = str(key)
+    partition = partition_of(aggregate_id.encode(), partitions)
     for aggregate in projection.of:
-        with EventStore(application, aggregate, dsn=dsn, ids=ids, partitions=partitions) as store:
-            history = store.load(str(key))
-        for topic, partition in history.position.offsets:
-            yield from (Located(topic, partition, each.offset, each.event, each.metadata) for each in history)
+        topic, decode = application.topics(aggregate).events, application.event_codec(aggregate, ids).decode
+        found = read_on(connection, application.name, topic, aggregate_id, partition)
+        for each in history_of(aggregate_id, found, topic, decode).whole():
+            yield Located(topic, partition, each.offset, each.event, each.metadata)
 
 
 def _exists(connection: Connection, application: Application, projection: AnyProjection, key: Any) -> bool:

@@ -4,13 +4,15 @@ Promises: immutable; versions are 1..n without a gap, or `rebuild` refuses; `pos
 the history was taken from it, so that nobody takes an old history for the newest.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
+from schemas.errors import DecodingError
 from schemas.messages import Event
 from schemas.metadata import EventMetadata
 from schemas.position import Position
+from streams.event_store.reading import ALL, Found
 from streams.kernel.aggregate import Aggregate, State
 from streams.kernel.errors import LogBroken, ParkedHistory
 
@@ -75,6 +77,26 @@ class History(Generic[Ev]):
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self.recorded)
+
+
+def history_of(
+    aggregate_id: str, found: Found, topic: str, decode: Callable[[bytes], tuple[Ev, EventMetadata]], upto: int = ALL
+) -> History[Ev]:
+    """Return what was found of an aggregate, decoded. `upto`: the version up to which it was asked for.
+
+    Raises:
+        DecodingError: an event cannot be read by today's classes.
+    """
+    recorded = list[Recorded[Ev]]()
+    try:
+        for offset, data in zip(found.offsets, found.bodies, strict=True):
+            recorded.append(Recorded(*decode(data), offset))
+    except DecodingError as error:
+        at = len(recorded)
+        place = f"{topic} version {at + 1} (offset {found.offsets[at]})"
+        raise type(error)(f"{place}: {error}") from error
+    parked_from = found.parked_from if len(found.bodies) < upto else None
+    return History(aggregate_id, tuple(recorded), found.position, parked_from)
 
 
 def rebuild(aggregate: Aggregate[S, Any, Ev], history: History[Ev]) -> S:

@@ -73,7 +73,7 @@ class JournalReader:
         self._log_end = log_end
         self._application = application
         self._topic = topic
-        self._statement = sql.SQL(_READ).format(journal.table(topic)).as_bytes()
+        self._statement = statement_of(topic)
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             dsn,
             min_size=1,
@@ -127,20 +127,38 @@ class JournalReader:
         return wait_on(connection, self._application, JOURNAL.name, goal, timeout_s - soon_s)
 
     def _read(self, aggregate_id: str, partition: int, upto: int) -> Found:
-        parameters = {
-            "application": self._application,
-            "reader": JOURNAL.name,
-            "reader_version": JOURNAL.version,
-            "topic": self._topic,
-            "partition": partition,
-            "message_key": aggregate_id.encode(),
-            "id": aggregate_id,
-            "upto": upto,
-        }
         with self._pool.connection() as connection:
-            row: Any = connection.execute(self._statement, parameters, binary=True).fetchone()
-        if row is None:
-            return Found(Position())
-        next_offset, topic_id, parked_from, offsets, bodies = row
-        position = Position({(self._topic, partition): next_offset}, {self._topic: topic_id})
-        return Found(position, parked_from, offsets or (), bodies or ())
+            return read_on(connection, self._application, self._topic, aggregate_id, partition, upto, self._statement)
+
+
+def read_on(
+    connection: Connection,
+    application: str,
+    topic: str,
+    aggregate_id: str,
+    partition: int,
+    upto: int = ALL,
+    statement: bytes | None = None,
+) -> Found:
+    """Return what there is of an aggregate, over a connection that is there already. `statement`: `statement_of` it."""
+    parameters = {
+        "application": application,
+        "reader": JOURNAL.name,
+        "reader_version": JOURNAL.version,
+        "topic": topic,
+        "partition": partition,
+        "message_key": aggregate_id.encode(),
+        "id": aggregate_id,
+        "upto": upto,
+    }
+    row: Any = connection.execute(statement or statement_of(topic), parameters, binary=True).fetchone()
+    if row is None:
+        return Found(Position())
+    next_offset, topic_id, parked_from, offsets, bodies = row
+    position = Position({(topic, partition): next_offset}, {topic: topic_id})
+    return Found(position, parked_from, offsets or (), bodies or ())
+
+
+def statement_of(topic: str) -> bytes:
+    """Return what reads an aggregate of a topic."""
+    return sql.SQL(_READ).format(journal.table(topic)).as_bytes()

@@ -16,13 +16,13 @@ from typing import Any, Generic, TypeVar
 from schemas.appending import AppendEvents, AppendProblem
 from schemas.closing import Closing
 from schemas.command_bus import CommandBus
-from schemas.errors import DecodingError, DefinitionError
+from schemas.errors import DefinitionError
 from schemas.messages import Command, Event
 from schemas.metadata import EventMetadata
 from schemas.outcomes import Accepted, Rejected
 from schemas.position import Place, Position
 from schemas.registry import SchemaIds
-from streams.event_store.history import History, Recorded
+from streams.event_store.history import History, history_of
 from streams.event_store.moment import Moment, as_of
 from streams.event_store.reading import ALL, CONNECT_S, Found, JournalReader
 from streams.kafka.log_end import LogEnd
@@ -145,8 +145,7 @@ class EventStore(Closing, Generic[S, C, Ev]):
 
     def _history(self, aggregate_id: str, upto: int, at_least: Position | None, timeout_s: float) -> History[Ev]:
         found = self._found(aggregate_id, upto, at_least, timeout_s)
-        parked_from = found.parked_from if len(found.bodies) < upto else None
-        return History(aggregate_id, self._recorded(found), found.position, parked_from)
+        return history_of(aggregate_id, found, self._topic, self._codec.decode, upto)
 
     def _found(self, aggregate_id: str, upto: int, at_least: Position | None, timeout_s: float) -> Found:
         place = _, partition = self.place_of(aggregate_id)
@@ -156,14 +155,3 @@ class EventStore(Closing, Generic[S, C, Ev]):
             return self._journal.read(aggregate_id, partition, upto)
         topic_id = at_least.topic_ids.get(self._topic)
         return self._journal.read_at_least(aggregate_id, partition, upto, offset, topic_id, timeout_s)
-
-    def _recorded(self, found: Found) -> tuple[Recorded[Ev], ...]:
-        decode, recorded = self._codec.decode, list[Recorded[Ev]]()
-        try:
-            for offset, data in zip(found.offsets, found.bodies, strict=True):
-                recorded.append(Recorded(*decode(data), offset))
-        except DecodingError as error:
-            at = len(recorded)
-            place = f"{self._topic} version {at + 1} (offset {found.offsets[at]})"
-            raise type(error)(f"{place}: {error}") from error
-        return tuple(recorded)

@@ -21,10 +21,10 @@ from streams.kafka.registry import TopicRegistry, register
 from streams.kafka.topics import prepare_topics
 from streams.kernel.application import Application
 from streams.processor.processor import CommandProcessor
-from tests.benchmarks.ask_loop import ask_latencies_s, bare_transaction_latencies_s
+from tests.benchmarks.ask_loop import BROKER_WARM_UP, ask_latencies_s, bare_transaction_latencies_s
 from tests.benchmarks.bare_loop import run_bare_loop
 from tests.benchmarks.eventsourcing_loop import run_eventsourcing
-from tests.benchmarks.measuring import alternating, engines_for_benchmarks, percentile, report, say, summary
+from tests.benchmarks.measuring import RUNS, alternating, engines_for_benchmarks, percentile, report, say, summary
 
 PARTITIONS = 4
 COMMANDS = 300_000  # ten seconds: twice the interval at which local state is written
@@ -133,14 +133,21 @@ def throughput(endpoints: Endpoints) -> dict[str, object]:
 def latency(endpoints: Endpoints) -> dict[str, object]:
     """Measure one `ask` at a time against a bare one-event transaction."""
     backlog = Backlog(endpoints, 1, 0)
-    ours, bare = list[float](), list[float]()
-    for _ in range(5):
-        ours += ask_latencies_s(backlog.application, backlog.kafka, backlog.ids, PARTITIONS)
-        bare += bare_transaction_latencies_s(backlog.kafka, f"{backlog.application.name}.user.events")
+    ask = partial(ask_latencies_s, backlog.application, backlog.kafka, backlog.ids, PARTITIONS)
+    transact = partial(bare_transaction_latencies_s, backlog.kafka, f"{backlog.application.name}.user.events")
+    ask(BROKER_WARM_UP)
+    transact(BROKER_WARM_UP)
+    ours, bare, ratios = list[float](), list[float](), list[float]()
+    for _ in range(RUNS):
+        asked, transacted = ask(), transact()
+        ours, bare = ours + asked, bare + transacted
+        ratios.append(percentile(asked, 0.5) / percentile(transacted, 0.5))
+        say(f"ask {percentile(asked, 0.5) * 1e3:.2f} ms, {ratios[-1]:.2f} of a bare transaction")
     return {
         "ask_ms": {"p50": percentile(ours, 0.5) * 1e3, "p99": percentile(ours, 0.99) * 1e3},
         "bare_transaction_ms": {"p50": percentile(bare, 0.5) * 1e3, "p99": percentile(bare, 0.99) * 1e3},
         "ask_p50_ratio_to_bare_transaction": percentile(ours, 0.5) / percentile(bare, 0.5),
+        "ask_p50_ratios": summary(ratios),
     }
 
 

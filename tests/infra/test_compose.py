@@ -19,7 +19,7 @@ def test_kafka_is_set_alike(key: str) -> None:
 
 
 def test_postgres_is_set_alike() -> None:
-    for name in ("max_connections", "jit"):
+    for name in ("max_connections", "shared_buffers", "jit"):
         assert f'"{name}={postgres._OPTIONS[name]}"' in COMPOSE
     assert f"POSTGRES_USER: {postgres.ROLE}\n" in COMPOSE
     assert f"POSTGRES_DB: {postgres.DATABASE}\n" in COMPOSE
