@@ -1,5 +1,7 @@
 """The parts of a replay: processes that fold a share of its partitions each, and the one that watches over them.
 
+The processes are a **crew**: they start, and load the application, while the plan is made that says what each folds.
+
 Promises: a part that fails stops the others, which save what they have; parts end with the process that started them,
 also when that is killed.
 """
@@ -7,10 +9,11 @@ also when that is killed.
 import multiprocessing
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait as first_of
-from typing import Any
+from typing import Any, Self
 
 from infra.cli.context import Invocation
 from infra.engines import Endpoints
@@ -19,6 +22,7 @@ from infra.registries import schema_ids
 from infra.settings import Settings
 from schemas.errors import KafoldError
 from schemas.position import Place, Position
+from streams.kernel.application import Application
 from streams.postgres.tables import table_of
 from streams.replay.building import build
 from streams.replay.errors import ReplayError
@@ -46,7 +50,6 @@ class Wishes:
 class Part:
     """What a process is told. All of it can be sent to it."""
 
-    target: str
     settings: Settings
     endpoints: Endpoints
     projection: tuple[str, int]
@@ -57,21 +60,37 @@ class Part:
     places: Mapping[Place, int]
 
 
-def fold_in_parts(
-    target: str, made: Plan, settings: Settings, endpoints: Endpoints, wishes: Wishes,
-    shares: Sequence[Mapping[Place, int]], on_progress: OnProgress, stopped: Callable[[], bool],
-) -> Position | None:  # fmt: skip
-    """Fold each share in a process of its own. None: it was stopped.
+class Crew:
+    """Processes for the parts of a replay; a context manager."""
 
-    Raises:
-        ReplayError: what a part says of the same kind.
-    """
-    told = [
-        Part(target, settings, endpoints, made.reader, made.topic_ids, made.resumed, wishes, number, places)
-        for number, places in enumerate(shares)
-    ]
-    processes = [_Process(each) for each in told]
-    try:
+    def __init__(self, target: str, count: int) -> None:
+        """Start the processes. `target`: the application, which each of them imports."""
+        self._processes = [_Process(target) for _ in range(count)]
+
+    def __enter__(self) -> Self:
+        """Nothing more."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes, and wait for their ends."""
+        for each in self._processes:
+            each.end()
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._processes)
+
+    def fold(
+        self, parts: Sequence[Part], made: Plan, on_progress: OnProgress, stopped: Callable[[], bool]
+    ) -> Position | None:
+        """Fold each part in a process of its own. None: it was stopped.
+
+        Raises:
+            ReplayError: what a part says of the same kind.
+        """
+        processes = self._processes[: len(parts)]
+        for each, part in zip(processes, parts, strict=True):
+            each.begin(part)
         while waiting := [each for each in processes if each.answer is None]:
             for pipe in first_of([each.pipe for each in waiting], timeout=0.2):
                 next(each for each in waiting if each.pipe is pipe).hear()
@@ -79,23 +98,27 @@ def fold_in_parts(
             if stopped() or any(isinstance(each.answer, Exception) for each in processes):
                 for each in waiting:
                     each.stop()
-    finally:
-        for each in processes:
-            each.end()
-    return _answer([each.answer for each in processes], made)
+        return _answer([each.answer for each in processes], made)
 
 
 class _Process:
-    """One part, seen from outside. `answer`: where it ended, an empty mapping if it was stopped, or why it failed."""
+    """One process from outside. `answer`: where it ended, an empty mapping if it was stopped, or why it failed."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, target: str) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=run_part, args=(part, theirs), daemon=True)
+        self._process = context.Process(target=run_part, args=(target, theirs), daemon=True)
         self._process.start()
         theirs.close()
-        self.progress = Progress(0, 0, part.places)
+        self.progress = Progress(0, 0, {})
         self.answer: Mapping[Place, int] | Exception | None = None
+        self._is_idle = True
+
+    def begin(self, part: Part) -> None:
+        """Tell it its part."""
+        self._is_idle, self.progress = False, Progress(0, 0, part.places)
+        with suppress(BrokenPipeError):  # it has ended already, and said why
+            self.pipe.send(part)
 
     def hear(self) -> None:
         """Take one message."""
@@ -116,22 +139,24 @@ class _Process:
     def end(self) -> None:
         """Wait for its end."""
         self.pipe.close()
+        if self._is_idle:
+            self._process.terminate()
         self._process.join()
 
 
-def run_part(part: Part, pipe: Pipe) -> None:
+def run_part(target: str, pipe: Pipe) -> None:
     """Fold one share: the process's whole work. A message, or the end of whoever listens, stops it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the one that watches tells us
     try:
-        pipe.send(_fold(part, pipe) or {})
-    except BrokenPipeError:
+        application = Invocation(target, debug=False).application()
+        pipe.send(_fold(application, pipe.recv(), pipe) or {})
+    except (BrokenPipeError, EOFError):
         return
     except Exception as error:  # noqa: BLE001  (told to the other process, which raises it)
         pipe.send(error if isinstance(error, KafoldError) else ReplayError(f"{type(error).__name__}: {error}"))
 
 
-def _fold(part: Part, pipe: Pipe) -> Mapping[Place, int] | None:
-    application = Invocation(part.target, debug=False).application()
+def _fold(application: Application, part: Part, pipe: Pipe) -> Mapping[Place, int] | None:
     projection, kafka = application.projection(*part.projection), kafka_at(part.endpoints)
     table = table_of(application.name, projection)
     plan = Plan(application, projection, table, part.places, part.topic_ids, part.resumed)

@@ -18,10 +18,10 @@ from typing import Any
 from infra.engines import Endpoints
 from infra.preparing import kafka_at
 from infra.registries import schema_ids
-from infra.replay_parts import Wishes, fold_in_parts
+from infra.replay_parts import Crew, Part, Wishes
 from infra.settings import Settings
 from schemas.position import Position
-from streams.kernel.application import Application
+from streams.kernel.application import AnyProjection, Application
 from streams.kernel.parting import Parting
 from streams.postgres.checkpoints import Reader
 from streams.postgres.connection import connect
@@ -62,13 +62,17 @@ def replay_projection(
         TopicProblem: the log has lost events.
     """
     projection, kafka = application.projection(name, wishes.version), kafka_at(endpoints)
-    prepare(endpoints.dsn, application)
-    with connect(endpoints.dsn, "replay") as connection, BulkSource(kafka, "replay-plan") as source:
+    with (
+        Crew(target, _processes(settings, projection, wishes)) as crew,
+        connect(endpoints.dsn, "replay") as connection,
+        BulkSource(kafka, "replay-plan") as source,
+    ):
+        prepare(endpoints.dsn, application)
         lock(connection, application.name, Reader(projection.name, projection.version))
         made = plan(connection, kafka, source, application, projection, restart=wishes.restart)
         began = time.monotonic()
         with interruptions() as interrupted:
-            position = _build(target, made, settings, endpoints, wishes, on_progress, interrupted)
+            position = _build(crew, made, settings, endpoints, wishes, on_progress, interrupted)
         seconds = time.monotonic() - began
         if position is not None:
             hand_over(connection, made)
@@ -101,14 +105,25 @@ def compare_versions(
         return compared, partings(application, here[old], here[new], kafka, ids, keys, compared.position)
 
 
+def _processes(settings: Settings, projection: AnyProjection, wishes: Wishes) -> int:
+    """Return how many processes there should be beside this one; 0: this one folds by itself."""
+    partitions = len(projection.of) * settings.partitions
+    count = min(wishes.processes, partitions) if projection.on_aggregate_key else 1
+    return count if count > 1 else 0
+
+
 def _build(
-    target: str, made: Plan, settings: Settings, endpoints: Endpoints, wishes: Wishes, on_progress: OnProgress,
+    crew: Crew, made: Plan, settings: Settings, endpoints: Endpoints, wishes: Wishes, on_progress: OnProgress,
     interrupted: threading.Event,
 ) -> Position | None:  # fmt: skip
-    count = min(wishes.processes, len(made.starts)) if made.projection.on_aggregate_key else 1
-    if count > 1:
-        shares = [dict(sorted(made.starts.items())[part::count]) for part in range(count)]
-        return fold_in_parts(target, made, settings, endpoints, wishes, shares, on_progress, interrupted.is_set)
+    if len(crew):
+        starts, count = sorted(made.starts.items()), min(len(crew), len(made.starts))
+        shares = [dict(starts[part::count]) for part in range(count)]
+        parts = [
+            Part(settings, endpoints, made.reader, made.topic_ids, made.resumed, wishes, number, places)
+            for number, places in enumerate(shares)
+        ]
+        return crew.fold(parts, made, on_progress, interrupted.is_set)
     kafka = kafka_at(endpoints)
     with schema_ids(settings, kafka) as ids:
         return build(

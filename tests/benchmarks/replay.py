@@ -4,7 +4,7 @@ A backlog over 100,000 keys is written before any clock starts; `BENCH_EVENTS` s
 set), and a second one has ten times as many. In alternating runs:
 
 - `replay`: `kafold replay` as it ships, with its saves, from its plan to its handover; `two_processes` the same with
-  `--processes 2`, from before the processes are started; `row_per_event` the same of a projection with a row an event;
+  `--processes 2`, which start while the plan is made; `row_per_event` the same of a projection with a row an event;
 - `fold_loop`: confluent-kafka `consume`, decode, fold in memory; no database. The better of batches of 500 and 5,000;
 - `per_event_upsert`: the same loop which loads a row, folds and upserts for each event, with its checkpoint in one
   transaction, as every other way here keeps it; `without_checkpoint`: without, so that a crash would fold events twice.
