@@ -29,6 +29,7 @@ from tests.benchmarks.measuring import RUNS, alternating, engines_for_benchmarks
 PARTITIONS = 4
 COMMANDS = 300_000  # ten seconds: twice the interval at which local state is written
 ACCOUNTS = 20_000
+SCALING_RUNS = 2  # each opens a million accounts
 DAY = date(1997, 1, 1)
 DEDUPE_WINDOW_S = 7 * 24 * 3600
 EVENT_AND_OUTCOME_BYTES = (165, 110)  # what a PurchaseRecorded and its outcome take; printed by `sizes`
@@ -153,11 +154,11 @@ def latency(endpoints: Endpoints) -> dict[str, object]:
 
 def scaling(endpoints: Endpoints) -> dict[str, object]:
     """Measure what a command costs among a million aggregates and among a thousand."""
-    few = processing_rate(endpoints, accounts=1_000, commands=COMMANDS)
-    say(f"1,000 aggregates: {few:,.0f} commands/s")
-    many = processing_rate(endpoints, accounts=1_000_000, commands=COMMANDS)
-    say(f"1,000,000 aggregates: {many:,.0f} commands/s")
-    return {"cost_ratio_1m_to_1k_aggregates": few / many}
+    sizes = {"aggregates_1k": 1_000, "aggregates_1m": 1_000_000}
+    measures = {name: partial(processing_rate, endpoints, accounts) for name, accounts in sizes.items()}
+    figures = {name: summary(rates) for name, rates in alternating(measures, SCALING_RUNS).items()}
+    few, many = (figures[name]["median"] for name in sizes)
+    return {"scaling_commands_per_s": figures, "cost_ratio_1m_to_1k_aggregates": few / many}
 
 
 def main(as_json: bool) -> None:
