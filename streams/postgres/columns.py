@@ -14,7 +14,7 @@ anything else                         jsonb
 ====================================  =====================================
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -23,6 +23,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
@@ -44,6 +45,8 @@ _NATURAL: dict[Any, str] = {
     timedelta: "interval",
     UUID: "uuid",
 }
+# Times of day without a zone, decimals and documents are left to COPY, which knows the column.
+_PLAIN = {_NATURAL[kind]: kind for kind in (bool, int, float, str, bytes, date, UUID)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,26 @@ class RowShape:
             for each, value in zip(self.columns, values, strict=True)
         }
         return construct(self.row, fields)
+
+
+def plain_arrays(shape: RowShape, rows: Sequence[Row]) -> list[list[Any]] | None:
+    """Return the rows by column, for `unnested`; None where a value is not of its column's own Python type.
+
+    COPY is told each column's type and fits what it is given (a whole number for a float); an array has the type of
+    what is in it.
+    """
+    arrays = [list(values) for values in zip(*map(shape.to_columns, rows), strict=True)]
+    for column, values in zip(shape.columns, arrays, strict=True):
+        kind = _PLAIN.get(column.type)
+        if any(value is not None and type(value) is not kind for value in values):
+            return None
+    return arrays
+
+
+def unnested(shape: RowShape) -> sql.Composed:
+    """Return the rows that are given as one array a column, as a statement's source."""
+    arrays = [sql.SQL("%s::{}[]").format(sql.SQL(each.type)) for each in shape.columns]
+    return sql.SQL("unnest({})").format(sql.SQL(", ").join(arrays))
 
 
 def row_shape(projection: Kept) -> RowShape:

@@ -29,7 +29,7 @@ WHERE datname = current_database() AND usename = current_user AND application_na
 """
 RETRIABLE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.errors.LockNotAvailable)
 # What the database, or psycopg for it, says to a value that a column cannot hold.
-REFUSALS = (psycopg.DataError, OverflowError, ValueError)
+REFUSALS = (psycopg.DataError, OverflowError, TypeError, ValueError)
 
 
 def connect(dsn: str, purpose: str) -> Connection:

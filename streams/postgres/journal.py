@@ -13,6 +13,7 @@ from psycopg import sql
 
 from streams.kernel.folding import Envelope
 from streams.postgres.connection import Cursor
+from streams.postgres.tables import FEW_ROWS_MAX
 
 _CREATE = """
 CREATE TABLE IF NOT EXISTS {} (
@@ -27,6 +28,10 @@ CREATE TABLE IF NOT EXISTS {} (
 _COMMENT = "Every event of the topic as it was written, by aggregate id and version."
 
 _COPY = 'COPY {} (id, version, partition, "offset", data) FROM STDIN (FORMAT binary)'
+_INSERT = """
+INSERT INTO {} (id, version, partition, "offset", data)
+SELECT * FROM unnest(%s::text[], %s::bigint[], %s::int[], %s::bigint[], %s::bytea[])
+"""
 _TYPES = ["text", "bigint", "integer", "bigint", "bytea"]
 
 # A lateral query asks the index once for each id; a GROUP BY would read each aggregate's whole range.
@@ -49,12 +54,20 @@ def create(cursor: Cursor, topic: str) -> None:
 
 def append(cursor: Cursor, topic: str, partition: int, batch: Iterable[Envelope]) -> None:
     """Write a partition's events. Envelopes that could not be decoded have no version and are parked instead."""
+    # In the index's order, so that neighbours go into the same pages; an aggregate's events come to lie together.
+    rows = [
+        (key.decode(), meta.version, partition, offset, data)
+        for offset, key, data, _, meta, _ in sorted(batch, key=itemgetter(1))
+        if meta is not None
+    ]
+    if len(rows) <= FEW_ROWS_MAX:
+        if rows:
+            cursor.execute(sql.SQL(_INSERT).format(table(topic)), [list(column) for column in zip(*rows, strict=True)])
+        return
     with cursor.copy(sql.SQL(_COPY).format(table(topic))) as copy:
         copy.set_types(_TYPES)
-        # In the index's order, so that neighbours go into the same pages; an aggregate's events come to lie together.
-        for offset, key, data, _, meta, _ in sorted(batch, key=itemgetter(1)):
-            if meta is not None:
-                copy.write_row((key.decode(), meta.version, partition, offset, data))
+        for row in rows:
+            copy.write_row(row)
 
 
 def heads(cursor: Cursor, topic: str, keys: Sequence[bytes]) -> dict[bytes, int]:
