@@ -73,7 +73,7 @@ def test_a_second_processor_of_the_same_slot_takes_over(processors: Processors, 
 def test_a_processor_that_hangs_ends_itself(processors: Processors, judge: Judge) -> None:
     hung = processors.start(0, "offsets", 2, "hang")
     judge.send(300, 100)
-    wait_until(judge.all_answered, "its first transaction is committed")
+    wait_until(lambda: bool(judge.answered()), "its first transaction is committed")
     judge.send(301, 100)
     wait_until(lambda: hung.poll() is not None, "its watchdog has ended it", 90)
     assert hung.poll() == EXIT_STALLED
