@@ -13,13 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait as first_of
-from typing import Any, Self
+from typing import Any
 
 from infra.cli.context import Invocation
 from infra.engines import Endpoints
 from infra.preparing import kafka_at
 from infra.registries import schema_ids
 from infra.settings import Settings
+from schemas.closing import Closing
 from schemas.errors import KafoldError
 from schemas.position import Place, Position
 from streams.kernel.application import Application
@@ -60,18 +61,14 @@ class Part:
     places: Mapping[Place, int]
 
 
-class Crew:
+class Crew(Closing):
     """Processes for the parts of a replay; a context manager."""
 
     def __init__(self, target: str, count: int) -> None:
         """Start the processes. `target`: the application, which each of them imports."""
         self._processes = [_Process(target) for _ in range(count)]
 
-    def __enter__(self) -> Self:
-        """Nothing more."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         """End the processes, and wait for their ends."""
         for each in self._processes:
             each.end()

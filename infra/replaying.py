@@ -63,9 +63,10 @@ def replay_projection(
     """
     projection, kafka = application.projection(name, wishes.version), kafka_at(endpoints)
     with (
-        Crew(target, _processes(settings, projection, wishes)) as crew,
         connect(endpoints.dsn, "replay") as connection,
         BulkSource(kafka, "replay-plan") as source,
+        # Last, so that its processes end before the connection does, which holds the lock.
+        Crew(target, _processes(settings, projection, wishes)) as crew,
     ):
         prepare(endpoints.dsn, application)
         lock(connection, application.name, Reader(projection.name, projection.version))

@@ -8,6 +8,7 @@ reader's trouble.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import psycopg
@@ -73,7 +74,6 @@ class JournalReader:
         self._log_end = log_end
         self._application = application
         self._topic = topic
-        self._statement = statement_of(topic)
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             dsn,
             min_size=1,
@@ -128,19 +128,13 @@ class JournalReader:
 
     def _read(self, aggregate_id: str, partition: int, upto: int) -> Found:
         with self._pool.connection() as connection:
-            return read_on(connection, self._application, self._topic, aggregate_id, partition, upto, self._statement)
+            return read_on(connection, self._application, self._topic, aggregate_id, partition, upto)
 
 
 def read_on(
-    connection: Connection,
-    application: str,
-    topic: str,
-    aggregate_id: str,
-    partition: int,
-    upto: int = ALL,
-    statement: bytes | None = None,
+    connection: Connection, application: str, topic: str, aggregate_id: str, partition: int, upto: int = ALL
 ) -> Found:
-    """Return what there is of an aggregate, over a connection that is there already. `statement`: `statement_of` it."""
+    """Return what there is of an aggregate, over a connection that is there already."""
     parameters = {
         "application": application,
         "reader": JOURNAL.name,
@@ -151,7 +145,7 @@ def read_on(
         "id": aggregate_id,
         "upto": upto,
     }
-    row: Any = connection.execute(statement or statement_of(topic), parameters, binary=True).fetchone()
+    row: Any = connection.execute(_statement(topic), parameters, binary=True).fetchone()
     if row is None:
         return Found(Position())
     next_offset, topic_id, parked_from, offsets, bodies = row
@@ -159,6 +153,6 @@ def read_on(
     return Found(position, parked_from, offsets or (), bodies or ())
 
 
-def statement_of(topic: str) -> bytes:
-    """Return what reads an aggregate of a topic."""
+@cache
+def _statement(topic: str) -> bytes:
     return sql.SQL(_READ).format(journal.table(topic)).as_bytes()

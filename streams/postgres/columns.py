@@ -14,7 +14,7 @@ anything else                         jsonb
 ====================================  =====================================
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -45,7 +45,7 @@ _NATURAL: dict[Any, str] = {
     timedelta: "interval",
     UUID: "uuid",
 }
-# Times of day without a zone, decimals and documents are left to COPY, which knows the column.
+# Times, spans, decimals and documents are left to COPY, which knows the column.
 _PLAIN = {_NATURAL[kind]: kind for kind in (bool, int, float, str, bytes, date, UUID)}
 
 
@@ -107,20 +107,26 @@ class RowShape:
 def plain_arrays(shape: RowShape, rows: Sequence[Row]) -> list[list[Any]] | None:
     """Return the rows by column, for `unnested`; None where a value is not of its column's own Python type.
 
-    COPY is told each column's type and fits what it is given (a whole number for a float); an array has the type of
-    what is in it.
+    COPY is told each column's type and fits what it is given (a whole number for a float), or refuses it; an array has
+    the type of what is in it.
     """
     arrays = [list(values) for values in zip(*map(shape.to_columns, rows), strict=True)]
     for column, values in zip(shape.columns, arrays, strict=True):
         kind = _PLAIN.get(column.type)
-        if any(value is not None and type(value) is not kind for value in values):
+        if not all(value is None or _is_plain(value, kind) for value in values):
             return None
     return arrays
 
 
-def unnested(shape: RowShape) -> sql.Composed:
-    """Return the rows that are given as one array a column, as a statement's source."""
-    arrays = [sql.SQL("%s::{}[]").format(sql.SQL(each.type)) for each in shape.columns]
+def _is_plain(value: Any, kind: type | None) -> bool:
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        return False
+    return type(value) is kind
+
+
+def unnested(types: Iterable[str]) -> sql.Composed:
+    """Return the rows that are given as one array a column, as a statement's source. `types`: the columns'."""
+    arrays = [sql.SQL("%s::{}[]").format(sql.SQL(each)) for each in types]
     return sql.SQL("unnest({})").format(sql.SQL(", ").join(arrays))
 
 

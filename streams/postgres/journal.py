@@ -12,6 +12,7 @@ from operator import itemgetter
 from psycopg import sql
 
 from streams.kernel.folding import Envelope
+from streams.postgres.columns import unnested
 from streams.postgres.connection import Cursor
 from streams.postgres.tables import FEW_ROWS_MAX
 
@@ -28,10 +29,7 @@ CREATE TABLE IF NOT EXISTS {} (
 _COMMENT = "Every event of the topic as it was written, by aggregate id and version."
 
 _COPY = 'COPY {} (id, version, partition, "offset", data) FROM STDIN (FORMAT binary)'
-_INSERT = """
-INSERT INTO {} (id, version, partition, "offset", data)
-SELECT * FROM unnest(%s::text[], %s::bigint[], %s::int[], %s::bigint[], %s::bytea[])
-"""
+_INSERT = 'INSERT INTO {} (id, version, partition, "offset", data) SELECT * FROM {}'
 _TYPES = ["text", "bigint", "integer", "bigint", "bytea"]
 
 # A lateral query asks the index once for each id; a GROUP BY would read each aggregate's whole range.
@@ -62,7 +60,8 @@ def append(cursor: Cursor, topic: str, partition: int, batch: Iterable[Envelope]
     ]
     if len(rows) <= FEW_ROWS_MAX:
         if rows:
-            cursor.execute(sql.SQL(_INSERT).format(table(topic)), [list(column) for column in zip(*rows, strict=True)])
+            arrays = [list(column) for column in zip(*rows, strict=True)]
+            cursor.execute(sql.SQL(_INSERT).format(table(topic), unnested(_TYPES)), arrays)
         return
     with cursor.copy(sql.SQL(_COPY).format(table(topic))) as copy:
         copy.set_types(_TYPES)

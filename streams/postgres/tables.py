@@ -76,7 +76,7 @@ class Table:
     def _write(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         arrays = plain_arrays(self.shape, rows) if len(rows) <= FEW_ROWS_MAX else None
         if arrays is not None:
-            cursor.execute(self._upsert(unnested(self.shape)), arrays)
+            cursor.execute(self._upsert(unnested(each.type for each in self.shape.columns)), arrays)
         else:
             self._copy(cursor, rows)
             cursor.execute(self._upsert(self.staging))

@@ -57,7 +57,7 @@ def tally_events(aggregate: str, name_of: Callable[[bytes], str], records: Seque
 def _by_minute(records: Sequence[Any]) -> Iterable[tuple[int, Sequence[Any]]]:
     """Return the records by minute: nearly always one, which is seen without a look at each."""
     times = list(map(_TIMESTAMP, records))
-    first, last = min(times) // MINUTE_MS, max(times) // MINUTE_MS
+    first, last = min(times, default=0) // MINUTE_MS, max(times, default=0) // MINUTE_MS
     if first == last:
         return [(first, records)]
     minutes: dict[int, list[Any]] = {}

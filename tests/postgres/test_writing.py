@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from pydantic import Field
 
@@ -102,8 +103,19 @@ def test_a_whole_number_fits_a_fraction_s_column(database: str) -> None:
 
 
 @pytest.mark.usefixtures("way")
-@pytest.mark.parametrize("value", [{"number": 2**63}, {"name": "a\0"}, {"name": "\ud800"}, {"number": "many"}])
-def test_what_a_column_does_not_take_is_a_refusal(database: str, value: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ({"number": 2**63}, OverflowError),
+        ({"name": "a\0"}, psycopg.DataError),
+        ({"name": "\ud800"}, UnicodeEncodeError),
+        ({"number": "many"}, TypeError),
+    ],
+)
+def test_what_a_column_does_not_take_is_a_refusal_of_the_same_kind_both_ways(
+    database: str, value: dict[str, Any], kind: type[Exception]
+) -> None:
     plain = table_for(database, Plain)
-    with pytest.raises(REFUSALS):
+    assert issubclass(kind, REFUSALS)
+    with pytest.raises(kind):
         write(database, plain, [Plain(name="b"), Plain(name="c").but(**value)])

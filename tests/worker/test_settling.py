@@ -96,7 +96,7 @@ def test_a_row_that_the_database_refuses_leaves_its_key_parked_and_says_why(sett
     settled.ask(Request.RETRY)
     settled.settle()
     (_, error, requested), behind = settled.parked()
-    assert (error, requested) == ("NumericValueOutOfRange", None)
+    assert (error, requested) == ("OverflowError", None)
     assert behind == ("a", None, None)
     assert settled.purchases() == 0
     settled.quantity[0] = 1
