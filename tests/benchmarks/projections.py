@@ -9,7 +9,7 @@ runs:
 - `bare_faust`: a plain Faust agent that decodes each event and folds it into a Faust table. It takes minutes for the
   backlog, so that its speed is that of its first seconds.
 
-Then, at a steady 1,000 events a second, how long after its transaction's commit an event's row is visible.
+Then, at a steady 1,000 commands a second, how long after a command was accepted its row is visible (`visibility.py`).
 """
 
 import random
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -42,14 +42,13 @@ from streams.kafka.topics import prepare_topics
 from streams.kernel.application import Application
 from streams.postgres.setup import prepare
 from tests.benchmarks.measuring import alternating, engines_for_benchmarks, percentile, report, say, summary
+from tests.benchmarks.visibility import Steady
 
 EVENTS = 1_000_000
 KEYS = 100_000
 PARTITIONS = 4
 BARE_FAUST_S = 15.0
-STEADY_EVENTS_A_S = 1000
-STEADY_S = 15
-LOOK_S = 0.002
+DEDUPE_WINDOW_S = 3600
 
 
 def application(name: str) -> Application:
@@ -88,7 +87,7 @@ def main(as_json: bool, events: int = EVENTS, keys: int = KEYS, runs: int = 5) -
 
 def set_up(kafka: Kafka, dsn: str, app: Application) -> None:
     """Make topics, schemas and tables."""
-    prepare_topics(kafka, app, PARTITIONS, 1, 3600)
+    prepare_topics(kafka, app, PARTITIONS, 1, DEDUPE_WINDOW_S)
     register(kafka, dsn, app.subjects())
     prepare(dsn, app)
 
@@ -221,24 +220,17 @@ class Bench:
         return float(done.stdout.rpartition("events a second:")[2].split()[0])
 
     def visible_ms(self) -> list[float]:
-        """Return for each of a steady stream of events how long after its commit its row was visible."""
+        """Return for each of a steady stream of commands how long after it was accepted its row was visible."""
         app = application("steady")
         set_up(self.kafka, self.dsn, app)
-        with self.worker_process(self.dsn, "steady"), psycopg.connect(self.dsn, autocommit=True) as connection:
-            query = "SELECT partition, next FROM kafold.checkpoints WHERE application = 'steady' AND projection = %s"
+        processor = self.process("processor_loop", app.name, self.kafka.bootstrap_servers)
+        with processor as processor_alive, self.worker_process(self.dsn, app.name) as worker_alive:
 
-            def checkpoints() -> dict[int, int]:
-                return dict(connection.execute(query, [customer_summary.name]).fetchall())
+            def check_alive() -> None:
+                processor_alive()
+                worker_alive()
 
-            if not wait_until(lambda: len(checkpoints()) == PARTITIONS, 60):
-                raise RuntimeError("the worker did not begin")
-            steady = Steady(self.kafka, app, self.ids)
-            while steady.goes_on() or steady.waiting:
-                steady.step()
-                steady.seen(checkpoints())
-                # Who asks without a pause takes one of two cores from those that are asked about.
-                time.sleep(LOOK_S)
-            return steady.latencies_ms
+            return Steady(self.kafka, self.dsn, app, self.ids, PARTITIONS).latencies_ms(check_alive)
 
     @contextmanager
     def fresh_database(self) -> Iterator[str]:
@@ -254,73 +246,23 @@ class Bench:
             yield dsn
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    @contextmanager
-    def worker_process(self, dsn: str, name: str = "bench") -> Iterator[Callable[[], None]]:
+    def worker_process(self, dsn: str, name: str = "bench") -> AbstractContextManager[Callable[[], None]]:
         """Run a worker in a process of its own."""
-        self.run += 1
+        return self.process("worker_loop", name, self.kafka.bootstrap_servers, dsn)
+
+    @contextmanager
+    def process(self, module: str, *arguments: str) -> Iterator[Callable[[], None]]:
+        """Run one of the benchmarks' processes, with a folder of its own; yield what raises when it has ended."""
         with TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
-            arguments = [name, self.kafka.bootstrap_servers, dsn, folder]
-            command = [sys.executable, "-m", "tests.benchmarks.worker_loop", *arguments]
+            command = [sys.executable, "-m", f"tests.benchmarks.{module}", *arguments, folder]
             process = subprocess.Popen(command, stdout=log, stderr=log)
 
-            def alive() -> None:
+            def check_alive() -> None:
                 if process.poll() is not None:
                     raise RuntimeError((Path(folder) / "log").read_text()[-2000:])
 
             try:
-                yield alive
+                yield check_alive
             finally:
                 process.terminate()
                 process.wait(60)
-
-
-class Steady:
-    """Writes 1,000 events a second in transactions of 10, and notes when each was committed and seen."""
-
-    def __init__(self, kafka: Kafka, app: Application, ids: TopicRegistry) -> None:
-        """Begin the clock."""
-        self.waiting: dict[int, list[tuple[int, float]]] = {}
-        self.latencies_ms: list[float] = []
-        self._topic = app.topics(account).events
-        self._encode = app.event_codec(account, ids).encode
-        self._producer = Producer(kafka.producer(transactional_id="steady", linger_ms=0))
-        self._producer.init_transactions()
-        self._chance, self._versions, self._written = random.Random(2), dict[str, int](), 0
-        self._began = time.perf_counter()
-
-    def goes_on(self) -> bool:
-        """Return whether there is more to write."""
-        return self._written < STEADY_EVENTS_A_S * STEADY_S
-
-    def step(self) -> None:
-        """Write the next transaction if it is due."""
-        due = self._began + self._written / STEADY_EVENTS_A_S
-        if not self.goes_on() or time.perf_counter() < due:
-            return
-        places: list[tuple[int, int]] = []
-        self._producer.begin_transaction()
-        for _ in range(10):
-            event, meta = an_event(self._chance, self._written, 10_000, self._versions)
-            self._producer.produce(
-                self._topic,
-                self._encode(event, meta),
-                event.account_id.encode(),
-                on_delivery=lambda _, message: places.append((message.partition(), message.offset())),
-            )
-            self._written += 1
-        self._producer.commit_transaction()
-        committed = time.perf_counter()
-        for partition, offset in places:
-            self.waiting.setdefault(partition, []).append((offset, committed))
-
-    def seen(self, checkpoints: dict[int, int]) -> None:
-        """Note which events are visible now."""
-        now = time.perf_counter()
-        for partition, waiting in list(self.waiting.items()):
-            still = [each for each in waiting if each[0] >= checkpoints.get(partition, 0)]
-            self.latencies_ms += [
-                (now - committed) * 1000 for offset, committed in waiting if offset < checkpoints.get(partition, 0)
-            ]
-            self.waiting[partition] = still
-            if not still:
-                del self.waiting[partition]
