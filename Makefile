@@ -19,7 +19,7 @@ test: $(VENV)/dev.stamp  ## the tests, without the long fault campaigns
 	$(BIN)/python -m pytest -m "not faults_campaign" -n $(WORKERS) --dist loadfile
 
 test-faults: $(VENV)/dev.stamp  ## the long campaigns of faults and seeds
-	$(BIN)/python -m pytest -m faults_campaign
+	$(BIN)/python -m pytest -m faults_campaign -n $(WORKERS) --dist loadfile
 
 check: $(VENV)/dev.stamp  ## format, lint, types and the layer law
 	$(BIN)/ruff format --check
