@@ -1,21 +1,30 @@
 """The beginning of history, where a commands topic has lost its first records.
 
 Commands are kept for ever unless somebody removes them. The events of the removed ones are still there, and come first
-in their topic: up to the last event of a command that is gone, the events are what history began with.
+in their topic: up to the last event of a command that is gone, the events are what history began with. Their outcomes
+may be there too, and come first as well: an id does not tell them, since a removed command may have been sent again.
 
 Promises: memory does not grow with the topics; where a removed command was sent again later, history begins no earlier
-than after its events.
+than after its events; an outcome counts as the first that is of a command in the log only if those that follow are of
+the commands that follow.
 """
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from confluent_kafka import Message
 
+from schemas.asking import AskOutcome
 from schemas.errors import DecodingError
-from streams.processor.lane import Lane, id_of
+from streams.processor.lane import Lane, Unreadable, id_of
 from streams.processor.local_state import LocalState
 from streams.processor.memory import PartitionMemory
+
+# How many of the first commands have to be answered in their order: ids repeat, but not so many in the same order.
+ALIKE = 200
 
 
 def first_own_event(lane: Lane, folder: Path, commands: Iterable[Message], events: Iterable[Message]) -> int:
@@ -34,6 +43,61 @@ def first_own_event(lane: Lane, folder: Path, commands: Iterable[Message], event
             begin, before = int(event.offset() or 0) + 1, -1
     offsets.close()
     return begin
+
+
+def first_own_outcome(lane: Lane, commands: Iterable[Message], outcomes: Iterable[Message]) -> int:
+    """Return the offset of the first outcome that is of a command still in the log; 0: that cannot be told.
+
+    `commands`: those that are decided, each of which so has been answered.
+    """
+    due = list(islice(_due(lane, commands), ALIKE))
+    found = ((int(each.offset() or 0), _answered_id(lane, each)) for each in outcomes)
+    following = deque(islice(found, ALIKE))
+    while due and following:
+        if _answered(due, following):
+            return following[0][0]
+        following.popleft()
+        following.extend(islice(found, 1))
+    return 0
+
+
+class _Due(NamedTuple):
+    """An answer to a command: which ids it may have, and whether there is one at all."""
+
+    ids: Sequence[str]
+    certain: bool
+
+
+def _due(lane: Lane, commands: Iterable[Message]) -> Iterator[_Due]:
+    for record in commands:
+        asked = lane.read(record)
+        if isinstance(asked, Unreadable):
+            if asked.command_id is not None:
+                yield _Due([asked.command_id], certain=True)
+        elif isinstance(asked.command, AskOutcome):
+            yield _Due([asked.command.asked_id, asked.command_id], certain=True)
+        else:
+            # On a wrong partition, a command is answered only if it has an id of its own.
+            yield _Due([asked.command_id], certain=asked.metadata.command_id is not None)
+
+
+def _answered(due: Iterable[_Due], answers: Iterable[tuple[int, str]]) -> bool:
+    """Return whether these are the answers that are due, from the first one on."""
+    ids = [command_id for _, command_id in answers]
+    at = 0
+    for each in due:
+        if at < len(ids) and ids[at] in each.ids:
+            at += 1
+        elif each.certain:
+            return False
+    return at > 0
+
+
+def _answered_id(lane: Lane, outcome: Message) -> str:
+    try:
+        return lane.outcomes.decode(outcome.value() or b"").command_id
+    except DecodingError:
+        return ""  # the walk stops at it, and says where it is
 
 
 def _offsets(lane: Lane, folder: Path, commands: Iterable[Message]) -> PartitionMemory:

@@ -35,7 +35,7 @@ from streams.processor.lane import Lane, Unreadable, lanes
 from streams.processor.local_state import LocalState
 from streams.processor.memory import PartitionMemory
 from streams.processor.processor import group_of
-from streams.redeciding.beginning import first_own_event
+from streams.redeciding.beginning import first_own_event, first_own_outcome
 from streams.redeciding.scope import Scope
 from streams.redeciding.walking import Met, Walk
 
@@ -167,6 +167,7 @@ class _Partition:
             if first > 0:
                 tally.begins[self._place] = first
                 walk.fold_before(self._first_own_event(end))
+                walk.pass_before(self._first_own_outcome())
             for met in walk:
                 if met.record.offset() < self._cut.decided[self._place] and scope.has(met.record):
                     yield from self._judge(met, memory, tally)
@@ -186,6 +187,13 @@ class _Partition:
             closing(self._log(self._lane.topics.events)) as events,
         ):
             return first_own_event(self._lane, self._folder / "beginning", commands, events)
+
+    def _first_own_outcome(self) -> int:
+        with (
+            closing(scan(self._kafka, {self._place: self._cut.decided[self._place]})) as commands,
+            closing(self._log(self._lane.topics.outcomes)) as outcomes,
+        ):
+            return first_own_outcome(self._lane, commands, outcomes)
 
     def _judge(self, met: Met, memory: PartitionMemory, tally: Tally) -> Iterator[Redecided]:
         tally.decided += 1

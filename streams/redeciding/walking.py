@@ -31,6 +31,7 @@ from streams.redeciding.ahead import Ahead
 class Answer(NamedTuple):
     """An outcome in the log, with its bytes."""
 
+    offset: int
     outcome: Outcome
     encoded: bytes
 
@@ -88,6 +89,13 @@ class Walk:
             self._fold(self._events.take())
             if fact.metadata is not None:
                 self._memory.learn_outcome(fact.metadata.command_id, fact.metadata.time_ms, b"")
+
+    def pass_before(self, offset: int) -> None:
+        """Pass over the outcomes before an offset, likewise: their commands may be sent again."""
+        while (answer := self._outcomes.next) is not None and answer.offset < offset:
+            told, encoded = self._outcomes.take()[1:]
+            if told.status != FAILED:
+                self._memory.learn_outcome(told.command_id, told.time_ms, encoded)
 
     def __iter__(self) -> Iterator[Met]:
         """Meet the commands. What the caller does with one, it does before the next."""
@@ -176,7 +184,7 @@ class Walk:
     def _answer(self, record: Message) -> Answer:
         encoded = record.value() or b""
         try:
-            return Answer(self._lane.outcomes.decode(encoded), encoded)
+            return Answer(int(record.offset() or 0), self._lane.outcomes.decode(encoded), encoded)
         except DecodingError as error:
             place = f"{record.topic()} {record.partition()}@{record.offset()}"
             raise LogBroken(f"{place} is no outcome: {error}") from error

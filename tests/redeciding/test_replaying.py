@@ -246,7 +246,32 @@ def test_what_failed_and_was_asked_again_after_the_beginning_does_not_move_it(
         shorten(cluster, place, 1)
         found, tally = replayed(counters, cluster, ids)
     assert (found, tally.begins) == ([], {place: 1})
-    assert (tally.decided, tally.not_kept) == (4, 1)  # the failure, whose retry's outcome counts
+    assert (tally.decided, tally.not_kept) == (4, 0)
+
+
+@pytest.mark.parametrize("removed", [3, 4, 5, 6])
+def test_where_commands_are_gone_outcomes_are_those_of_the_commands_that_are_left(
+    counters: Application, cluster: Kafka, tmp_path: Path, removed: int
+) -> None:
+    with TopicRegistry(cluster) as ids, Client(counters.contracts, cluster, ids) as client:
+        with running(CommandProcessor(counters, cluster, ids, PARTITIONS, tmp_path / "0")):
+            answer = client.ask(Add(counter_id="c0", amount=UNLUCKY), command_id="first")
+            assert isinstance(answer, Accepted)
+            with pytest.raises(CommandFailed):
+                client.ask(Add(counter_id="c0", amount=5), command_id="fails-first")
+            client.ask(Add(counter_id="c0", amount=1), command_id="past-thirteen", expected_version=7)
+            client.ask(Add(counter_id="c0", amount=1), command_id="past-thirteen-indeed")
+            client.ask(Add(counter_id="c0", amount=5), command_id="fails-first")
+            client.ask(Add(counter_id="c0", amount=1), command_id="past-thirteen", expected_version=7)
+            client.ask(Add(counter_id="c0", amount=UNLUCKY), command_id="first")
+            client.ask(Add(counter_id="c0", amount=2), command_id="last", expected_version=7)
+        [(_, partition)] = answer.position.offsets
+        place = counters.topics(counters.aggregate("counter")).commands, partition
+        shorten(cluster, place, removed)
+        found, tally = replayed(counters, cluster, ids)
+    assert (found, tally.begins) == ([], {place: removed})
+    repeated = 2 if removed < 6 else 1  # the conflict, which was given again, and the first one
+    assert (tally.decided, tally.repeated, tally.not_kept) == (8 - removed - repeated, repeated, 0)
 
 
 def put(cluster: Kafka, place: Place, key: bytes, value: bytes) -> None:
