@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import psycopg
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from infra.engines import Endpoints, engines
 from infra.preparing import kafka_at
@@ -24,6 +22,7 @@ from infra.registries import schema_ids
 from infra.settings import Settings, SettingsError
 from schemas.errors import KafoldError
 from schemas.registry import SchemaIds, UnregisteredSchema
+from streams.kafka.answering import ClusterUnreachable, brokers
 from streams.kafka.registry import RegistryUnavailable
 from streams.kafka.topics import check_topics
 from streams.kernel.application import Application
@@ -111,10 +110,10 @@ def _embedded(settings: Settings) -> Iterator[Finding]:
 
 def _kafka(endpoints: Endpoints) -> Finding:
     try:
-        brokers = AdminClient(kafka_at(endpoints).admin()).list_topics(timeout=ANSWER_S_MAX).brokers
-    except KafkaException as error:
-        return Finding("Kafka", error.args[0].str(), f"see that a broker listens at {endpoints.bootstrap_servers}")
-    return Finding("Kafka", f"{len(brokers)} broker{'s' * (len(brokers) > 1)} at {endpoints.bootstrap_servers}")
+        count = brokers(kafka_at(endpoints), ANSWER_S_MAX)
+    except ClusterUnreachable as error:
+        return Finding("Kafka", "does not answer", str(error))
+    return Finding("Kafka", f"{count} broker{'s' * (count > 1)} at {endpoints.bootstrap_servers}")
 
 
 def _postgres(endpoints: Endpoints) -> Finding:

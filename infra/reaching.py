@@ -1,15 +1,19 @@
-"""Reaching what runs: the endpoints of engines that others have started.
+"""Reaching Kafka and PostgreSQL: embedded engines, started or not, or a cluster and a database of somebody's.
 
-Promises: nothing is started here; an embedded engine that does not run is said to be down, with what starts it.
+Promises: an embedded engine that does not run is started where that is wanted, else it is said to be down, with what
+starts it; a cluster of somebody's has answered, or the reason is told before anything else is tried.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from infra.engines import Endpoints, EngineError, engines
+from infra.engines.engine import OnProgress
 from infra.engines.home import EngineHome
 from infra.engines.ports import is_listening
+from infra.preparing import kafka_at
 from infra.settings import Settings
+from streams.kafka.answering import brokers
 
 
 def down(settings: Settings) -> list[str]:
@@ -24,10 +28,25 @@ def down(settings: Settings) -> list[str]:
 
 
 @contextmanager
+def starting(settings: Settings, on_progress: OnProgress = lambda _: None) -> Iterator[Endpoints]:
+    """The endpoints, for the block's duration; embedded engines that do not run are started.
+
+    Raises:
+        ClusterUnreachable: the settings' cluster does not answer, or does not let us in.
+        EngineError: an embedded engine cannot be started.
+    """
+    with engines(settings, on_progress) as endpoints:
+        if settings.kafka.bootstrap_servers is not None:
+            brokers(kafka_at(endpoints))
+        yield endpoints
+
+
+@contextmanager
 def reaching(settings: Settings) -> Iterator[Endpoints]:
     """The endpoints of what runs.
 
     Raises:
+        ClusterUnreachable: the settings' cluster does not answer, or does not let us in.
         EngineError: an embedded engine does not run.
     """
     missing = down(settings)
@@ -36,7 +55,7 @@ def reaching(settings: Settings) -> Iterator[Endpoints]:
             f"{' and '.join(missing)} of {settings.home} {'does' if len(missing) == 1 else 'do'} not run: "
             "start `kafold up` in another terminal."
         )
-    with engines(settings) as endpoints:
+    with starting(settings) as endpoints:
         yield endpoints
 
 

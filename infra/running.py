@@ -18,9 +18,10 @@ from pathlib import Path
 import httpx
 from psycopg.conninfo import conninfo_to_dict
 
-from infra.engines import Endpoints, EngineError, engines
+from infra.engines import Endpoints, EngineError
 from infra.engines.ports import free_port, is_free
 from infra.preparing import kafka_at, prepare
+from infra.reaching import starting
 from infra.registries import schema_ids
 from infra.settings import Settings
 from infra.supervisor import Part, Supervisor
@@ -65,7 +66,7 @@ def running(
         EngineError: an engine or a part did not start.
         TopicProblem: the retention guard refuses.
     """
-    with engines(settings, on_progress) as endpoints:
+    with starting(settings, on_progress) as endpoints:
         prepare(application, settings, endpoints, on_progress)
         port = _api_port(settings)
         url = f"http://{settings.api.host}:{port}"

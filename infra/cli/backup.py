@@ -52,11 +52,11 @@ def restore(ctx: typer.Context, folder: Folder, as_json: AsJson = False) -> None
     from infra.backing_up import restore as restore_backup
     from infra.cli.console import note
     from infra.cli.waiting import progress_of
-    from infra.engines import engines
+    from infra.reaching import starting
 
     told = invocation(ctx)
     settings, application = told.settings(), told.application()
-    with engines(settings, note) as endpoints, progress_of("restoring and comparing") as advance:
+    with starting(settings, note) as endpoints, progress_of("restoring and comparing") as advance:
         manifest = restore_backup(application, settings, endpoints, folder, advance)
     _tell(manifest, "are restored, and the same as in the backup", as_json)
 

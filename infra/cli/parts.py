@@ -25,15 +25,15 @@ WatchPort = Annotated[
 
 def processor(ctx: typer.Context, slot: Slot = 0, port: WatchPort = None) -> None:
     """Run one command processor."""
-    from infra.engines import engines
     from infra.preparing import kafka_at
+    from infra.reaching import starting
     from infra.registries import schema_ids
     from streams.processor.main import run
 
     told = invocation(ctx)
     told.log_to_console()
     settings = told.settings()
-    with engines(settings) as endpoints:
+    with starting(settings) as endpoints:
         kafka = kafka_at(endpoints)
         with schema_ids(settings, kafka) as ids:
             run(
@@ -57,8 +57,8 @@ Only = Annotated[
 
 def worker(ctx: typer.Context, slot: Slot = 0, port: WatchPort = None, only: Only = None) -> None:
     """Run one worker, which keeps the projections and lets the process managers react."""
-    from infra.engines import engines
     from infra.preparing import kafka_at
+    from infra.reaching import starting
     from infra.registries import schema_ids
     from streams.worker.main import run
     from streams.worker.options import WorkerOptions
@@ -66,7 +66,7 @@ def worker(ctx: typer.Context, slot: Slot = 0, port: WatchPort = None, only: Onl
     told = invocation(ctx)
     told.log_to_console()
     settings = told.settings()
-    with engines(settings) as endpoints:
+    with starting(settings) as endpoints:
         kafka = kafka_at(endpoints)
         application = told.application()
         reader = None if only is None else _version(application, only)
