@@ -11,8 +11,8 @@ _BITS = 64
 LONG_MAX = 2 ** (_BITS - 1) - 1
 LONG_MIN = -(2 ** (_BITS - 1))
 _SHIFT_MAX = 63
-# Where the bits of the third to the tenth byte go; a 64-bit number has no more bytes.
-_SHIFTS = range(14, _SHIFT_MAX + 1, 7)
+# Where the bits of the fifth to the tenth byte go; a 64-bit number has no more bytes.
+_SHIFTS = range(28, _SHIFT_MAX + 1, 7)
 
 
 def long_bytes(number: int) -> bytes:
@@ -65,19 +65,36 @@ def long_tail(data: bytes, at: int, first: int) -> tuple[int, int]:
         IndexError: the bytes end before the number does.
         InvalidValue: it is beyond 64 bits.
     """
-    # Two bytes first: most numbers that need this function have no more.
-    byte = data[at]
-    if byte < 128:
-        return first & 127 | byte << 7, at + 1
-    raw = first & 127 | (byte & 127) << 7
+    # The common sizes are written out, as in `long_bytes`; a loop takes a third more.
+    second = data[at]
+    if second < 128:
+        return first & 127 | second << 7, at + 1
+    third = data[at + 1]
+    if third < 128:
+        return first & 127 | (second & 127) << 7 | third << 14, at + 2
+    raw = first & 127 | (second & 127) << 7 | (third & 127) << 14
+    fourth = data[at + 2]
+    if fourth < 128:
+        return raw | fourth << 21, at + 3
+    raw |= (fourth & 127) << 21
+    fifth = data[at + 3]
+    if fifth < 128:
+        return raw | fifth << 28, at + 4
+    sixth = data[at + 4]
+    if sixth < 128:
+        return raw | (fifth & 127) << 28 | sixth << 35, at + 5
+    return _long_tail(data, at + 3, raw)
+
+
+def _long_tail(data: bytes, at: int, raw: int) -> tuple[int, int]:
     for shift in _SHIFTS:
-        at += 1
         byte = data[at]
+        at += 1
         if byte < 128:
             raw |= byte << shift
             if raw >> _BITS:
                 break
-            return raw, at + 1
+            return raw, at
         raw |= (byte & 127) << shift
     raise InvalidValue("a number has more than 64 bits")
 

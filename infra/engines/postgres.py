@@ -39,7 +39,7 @@ _OPTIONS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",  # a socket's path has a short limit, a home's path has none
     "max_connections": "200",
-    "shared_buffers": "512MB",  # the default, 128MB, does not hold a million events; pages are taken as they are used
+    "shared_buffers": "1GB",  # the default, 128MB, does not hold a million events; pages are taken as they are used
     "jit": "off",  # the queries are short; compiling them costs more than it saves
     "cluster_name": "kafold",
 }
