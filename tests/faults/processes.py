@@ -34,6 +34,10 @@ class Processors:
         self._all.append(child)
         return child
 
+    def last_words(self, slot: int) -> str:
+        """Return the end of a slot's log, for a test that has to say why it ended."""
+        return (self.folder / f"processor-{slot}.log").read_text(errors="replace")[-2_000:]
+
     def kill(self, slot: int) -> None:
         """End one as nothing but kill -9 does."""
         self.running[slot].kill()

@@ -23,7 +23,7 @@ def kill_at_steps(steps: list[str], seed: int, processors: Processors, judge: Ju
             judge.send(seed * 1_000 + number * 10 + burst, 50)
             # Bursts on their own make several commits, of which the child survives some.
             wait_until(partial(ended_or_answered, child, judge), "the burst ends")
-        assert child.poll() == -signal.SIGKILL, f"the processor did not reach {step}"
+        assert child.poll() == -signal.SIGKILL, f"the processor did not reach {step}: {processors.last_words(0)}"
     processors.start(0)
     judge.judge()
 
