@@ -17,7 +17,7 @@ from streams.kafka.config import Kafka
 ANSWER_S_MAX = 5.0
 _LOOK_S = 0.25
 _OF_NO_USE = (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError._RESOLVE)  # noqa: SLF001
-_SAYS_NOTHING = (KafkaError._ALL_BROKERS_DOWN,)  # noqa: SLF001
+_ALL_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001
 
 
 class ClusterUnreachable(KafoldError):
@@ -39,12 +39,17 @@ def brokers(kafka: Kafka, timeout_s: float = ANSWER_S_MAX) -> int:
         except KafkaException as error:
             while admin.poll(0):
                 pass
-            if any(each.code() in _OF_NO_USE for each in told) or time.monotonic() >= ends_s:
+            if _is_in_vain({each.code() for each in told}) or time.monotonic() >= ends_s:
                 raise ClusterUnreachable(_why(kafka, told, error.args[0])) from None
 
 
+def _is_in_vain(codes: set[int]) -> bool:
+    """Whether no broker is left to hope for: of several, one that has a wrong name is no trouble."""
+    return _ALL_DOWN in codes and not codes.isdisjoint(_OF_NO_USE)
+
+
 def _why(kafka: Kafka, told: list[KafkaError], last: KafkaError) -> str:
-    telling = [each for each in told if each.code() not in _SAYS_NOTHING] or [last]
+    telling = [each for each in told if each.code() != _ALL_DOWN] or [last]
     reason = next((each for each in telling if each.code() in _OF_NO_USE), telling[0])
     return (
         f"no answer from Kafka at {kafka.bootstrap_servers}: {reason.str()}; "
