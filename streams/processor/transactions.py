@@ -102,9 +102,9 @@ class Transactions:
             TransactionAborted: something was refused.
             Indefinite: something was not delivered in time.
         """
-        left = self._producer.flush(CALL_TIMEOUT_S)
-        if left or any(each.code() == KafkaError._MSG_TIMED_OUT for each in self._failures):
+        if self._producer.flush(CALL_TIMEOUT_S):
             raise Indefinite("records were not delivered in time")
+        self._check_deliveries()
         if self._failures:
             self.abort()
             raise TransactionAborted(str(self._failures[0]))
@@ -150,8 +150,15 @@ class Transactions:
         try:
             _call(call)
         except TransactionAborted:
+            self.poll()
+            self._check_deliveries()
             self.abort()
             raise
+
+    def _check_deliveries(self) -> None:
+        """Raise what asks for a new producer (see `_sorted`), whichever call has noticed it first."""
+        if any(each.code() == KafkaError._MSG_TIMED_OUT for each in self._failures):
+            raise Indefinite("records were not delivered in time")
 
 
 def _call(call: Callable[[], Any]) -> None:
