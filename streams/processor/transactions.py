@@ -102,9 +102,7 @@ class Transactions:
             TransactionAborted: something was refused.
             Indefinite: something was not delivered in time.
         """
-        if self._producer.flush(CALL_TIMEOUT_S):
-            raise Indefinite("records were not delivered in time")
-        self._check_deliveries()
+        self._check_deliveries(self._producer.flush(CALL_TIMEOUT_S))
         if self._failures:
             self.abort()
             raise TransactionAborted(str(self._failures[0]))
@@ -155,9 +153,9 @@ class Transactions:
             self.abort()
             raise
 
-    def _check_deliveries(self) -> None:
+    def _check_deliveries(self, left: int = 0) -> None:
         """Raise what asks for a new producer (see `_sorted`), whichever call has noticed it first."""
-        if any(each.code() == KafkaError._MSG_TIMED_OUT for each in self._failures):
+        if left or any(each.code() == KafkaError._MSG_TIMED_OUT for each in self._failures):
             raise Indefinite("records were not delivered in time")
 
 
