@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from streams.kernel.folding import ParkedKeys
 from streams.postgres.checkpoints import Reader
 from streams.postgres.connection import Cursor
-from streams.worker.lanes import Lanes
+from streams.worker.lanes import Lanes, share_python
 from streams.worker.partition import Partition
 
 
@@ -58,6 +58,7 @@ class Duty:
 
     async def hand(self, partition: Partition, records: Sequence[Any]) -> None:
         """Have records applied, when there is room in the partition's lane."""
+        share_python(len(records))
         await self.lanes.put(partition, lambda hand: self.apply(hand, partition, records))
 
     def apply(self, hand: Hand, partition: Partition, records: Sequence[Any]) -> float:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from schemas.position import Place
 from streams.postgres.checkpoints import Reader, standing, stopped, take
 from streams.postgres.connection import Connection, Cursor, connect, repeated
+from streams.postgres.kept import KeptConnection
 from streams.postgres.outbox import unsent_places
 from streams.postgres.parking import requested
 from streams.postgres.versions import unfolded
@@ -75,6 +76,7 @@ class Reading:
         self._looked_at = time.monotonic()
         self._catch_up = catch_up
         self._dsn = dsn
+        self._looks = KeptConnection(dsn, "worker looks")
         self._application = application
         self._topic_ids = topic_ids
 
@@ -157,6 +159,7 @@ class Reading:
     def close(self) -> None:
         """Wait for what is being applied, and close the connections."""
         self._catch_up.close()
+        self._looks.close()
         for duty in self.duties:
             duty.lanes.close()
 
@@ -178,15 +181,18 @@ class Reading:
         )
 
     def _requested(self) -> list[Place]:
-        with connect(self._dsn, "worker requests") as connection:
-            wanted = {*requested(connection, self._application), *unsent_places(connection, self._application)}
-        return sorted(wanted)
+        def ask(connection: Connection) -> set[Place]:
+            return {*requested(connection, self._application), *unsent_places(connection, self._application)}
+
+        return sorted(self._looks.ask(ask))
 
     def _is_outdated(self, held: Collection[tuple[Reader, Place]]) -> bool:
-        with connect(self._dsn, "worker versions") as connection:
+        def ask(connection: Connection) -> bool:
             if self._waiting(connection) != self._unfolded:
                 return True
             return bool(held) and not stopped(connection, self._application).issuperset(held)
+
+        return self._looks.ask(ask)
 
     def _waiting(self, connection: Connection | Cursor) -> frozenset[Reader]:
         """Return which of the readers are not folded now."""
