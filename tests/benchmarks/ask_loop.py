@@ -1,10 +1,7 @@
 """Latency of one command at a time: `ask`, and its baseline, a bare transaction of one event."""
 
-import tempfile
-import threading
 import time
 import uuid
-from pathlib import Path
 
 from confluent_kafka import Producer
 
@@ -13,34 +10,29 @@ from schemas.registry import SchemaIds
 from schemas.shop.accounts import OpenAccount
 from streams.kafka.config import Kafka
 from streams.kernel.application import Application
-from streams.processor.processor import CommandProcessor
+from tests.benchmarks.processes import process
 
 ASKS = 1_000
 WARM_UP = 20
+START_S = 60
 # For so long a fresh broker's compiler takes a third of the machine's time, and falls with the slower of both ways.
 BROKER_WARM_UP = 4_000
 
 
-def ask_latencies_s(
-    application: Application, cluster: Kafka, ids: SchemaIds, partitions: int, asks: int = ASKS
-) -> list[float]:
-    """Ask one command after the other and return how long each took."""
-    stop = threading.Event()
-    state = Path(tempfile.mkdtemp(prefix="kafold-bench-state-"))
-    processor = CommandProcessor(application, cluster, ids, partitions, state)
-    thread = threading.Thread(target=processor.run, args=(stop.is_set,))
-    thread.start()
+def ask_latencies_s(application: Application, cluster: Kafka, ids: SchemaIds, asks: int = ASKS) -> list[float]:
+    """Ask one command after the other, of a processor in a process of its own, and return how long each took."""
     taken = []
-    try:
-        with Client(application.contracts, cluster, ids) as client:
-            for _ in range(WARM_UP + asks):
-                command = OpenAccount(account_id=uuid.uuid4().hex)
-                started = time.perf_counter()
-                client.ask(command)
-                taken.append(time.perf_counter() - started)
-    finally:
-        stop.set()
-        thread.join()
+    with (
+        process("processor_loop", application.name, cluster.bootstrap_servers) as check_alive,
+        Client(application.contracts, cluster, ids) as client,
+    ):
+        client.ask(OpenAccount(account_id="the first one"), timeout_s=START_S)
+        for _ in range(WARM_UP + asks):
+            command = OpenAccount(account_id=uuid.uuid4().hex)
+            started = time.perf_counter()
+            client.ask(command)
+            taken.append(time.perf_counter() - started)
+        check_alive()
     return taken[WARM_UP:]
 
 

@@ -134,7 +134,7 @@ def throughput(endpoints: Endpoints) -> dict[str, object]:
 def latency(endpoints: Endpoints) -> dict[str, object]:
     """Measure one `ask` at a time against a bare one-event transaction."""
     backlog = Backlog(endpoints, 1, 0)
-    ask = partial(ask_latencies_s, backlog.application, backlog.kafka, backlog.ids, PARTITIONS)
+    ask = partial(ask_latencies_s, backlog.application, backlog.kafka, backlog.ids)
     transact = partial(bare_transaction_latencies_s, backlog.kafka, f"{backlog.application.name}.user.events")
     ask(BROKER_WARM_UP)
     transact(BROKER_WARM_UP)

@@ -1,4 +1,4 @@
-"""The command processor of the `projections` benchmark, in a process of its own, watched, as it ships."""
+"""A command processor of accounts, in a process of its own, watched, as it ships."""
 
 import logging
 import sys

@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -42,6 +41,7 @@ from streams.kafka.topics import prepare_topics
 from streams.kernel.application import Application
 from streams.postgres.setup import prepare
 from tests.benchmarks.measuring import alternating, engines_for_benchmarks, percentile, report, say, summary
+from tests.benchmarks.processes import process
 from tests.benchmarks.visibility import Steady
 
 EVENTS = 1_000_000
@@ -223,7 +223,7 @@ class Bench:
         """Return for each of a steady stream of commands how long after it was accepted its row was visible."""
         app = application("steady")
         set_up(self.kafka, self.dsn, app)
-        processor = self.process("processor_loop", app.name, self.kafka.bootstrap_servers)
+        processor = process("processor_loop", app.name, self.kafka.bootstrap_servers)
         with processor as processor_alive, self.worker_process(self.dsn, app.name) as worker_alive:
 
             def check_alive() -> None:
@@ -248,21 +248,4 @@ class Bench:
 
     def worker_process(self, dsn: str, name: str = "bench") -> AbstractContextManager[Callable[[], None]]:
         """Run a worker in a process of its own."""
-        return self.process("worker_loop", name, self.kafka.bootstrap_servers, dsn)
-
-    @contextmanager
-    def process(self, module: str, *arguments: str) -> Iterator[Callable[[], None]]:
-        """Run one of the benchmarks' processes, with a folder of its own; yield what raises when it has ended."""
-        with TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
-            command = [sys.executable, "-m", f"tests.benchmarks.{module}", *arguments, folder]
-            process = subprocess.Popen(command, stdout=log, stderr=log)
-
-            def check_alive() -> None:
-                if process.poll() is not None:
-                    raise RuntimeError((Path(folder) / "log").read_text()[-2000:])
-
-            try:
-                yield check_alive
-            finally:
-                process.terminate()
-                process.wait(60)
+        return process("worker_loop", name, self.kafka.bootstrap_servers, dsn)
