@@ -5,6 +5,7 @@ of input or on Ctrl-C. With ``postgres`` it leaves Kafka out, which is quicker.
 """
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from infra.settings import load_settings
 
 def main() -> None:
     """Hold the engines until told otherwise."""
+    # Whoever runs the tests in a shell's background ignores Ctrl-C, and so would this process.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     home, *only = sys.argv[1:]
     kafka = {"bootstrap_servers": "127.0.0.1:1"} if only else {}
     try:
