@@ -55,7 +55,7 @@ class KafkaEngine:
     name = "Kafka"
     port_count = 2  # clients, KRaft controller
 
-    def __init__(self, home: Path, port: int | None, training: Sequence[str] | None = None) -> None:
+    def __init__(self, home: Path, port: int | None, training: Sequence[str] = ()) -> None:
         """`training`: this is a training run, and Java is told so by these options."""
         self._training = training
         self._start_options: Sequence[str] = ()
@@ -71,7 +71,7 @@ class KafkaEngine:
         """Fetch the jars, make Java's AOT cache and format the data folder, each once."""
         java = java_executable()
         self._class_path = class_path(read_pinned(), default_cache(), on_progress)
-        if self._training is None:
+        if not self._training:
             cache, flags = default_cache().parent / "java", [*_JVM, *_HEAP]
             self._start_options = aot_cache.options(cache, java, flags, _train, on_progress)
         # Native libraries are unpacked there; a killed broker leaves them behind.
@@ -85,8 +85,8 @@ class KafkaEngine:
     def launch(self, ports: tuple[int, ...]) -> Launch:
         """Write the configuration for these ports and tell how to start."""
         self._write_properties(self._data, ports)
-        argv = self._java(*_HEAP, *(self._training or ()), "kafka.Kafka", str(self._properties))
-        return Launch(argv, self._log, signal.SIGTERM, _STOP_GRACE_S if self._training is None else _TRAINED_GRACE_S)
+        argv = self._java(*_HEAP, *self._training, "kafka.Kafka", str(self._properties))
+        return Launch(argv, self._log, signal.SIGTERM, _TRAINED_GRACE_S if self._training else _STOP_GRACE_S)
 
     def answers(self, ports: tuple[int, ...]) -> bool:
         """Whether the broker serves metadata."""
