@@ -1,7 +1,7 @@
 """A batch: the commands that are decided together and committed in one transaction.
 
-It is decided in chunks, so that Kafka takes the events of one while the next is decided. Outcomes follow when the
-offsets of their events are known.
+It is decided in chunks, so that Kafka takes the events of one while the next is decided. Outcomes follow at once where
+it is known where the events' partition ends (see `ends`), else when their events are delivered.
 
 Promises: commands of one partition are decided in their order, and so are their events and outcomes written; an answer
 that was given before is given again, the same bytes; what is known changes only when `committed` is called.
@@ -123,7 +123,7 @@ class Batch:
         return count
 
     def send(self, transactions: Transactions) -> None:
-        """Put new events into the open transaction, and the outcomes of those whose offsets are known by now."""
+        """Put new events into the open transaction, and the outcomes of those whose offsets it tells by now."""
         for part in self._parts.values():
             runs = self._send_events(part, transactions)
             part.sent.append(Sent(runs, len(part.answers)))
@@ -196,7 +196,7 @@ class Batch:
         for headers, decisions in _by_headers(part, part.take_decisions()):
             events = [(decision.key, event) for decision in decisions for event in decision.events]
             if events:
-                part.events = transactions.produce(topic, partition, events, headers)
+                part.events = transactions.produce(topic, partition, events, headers, early=True)
                 part.event_count += len(events)
                 runs.append((part.events, decisions))
         return runs
@@ -204,7 +204,7 @@ class Batch:
     def _write_outcomes(self, part: Part, transactions: Transactions, *, everything: bool = False) -> None:
         """Write outcomes in their order, up to the first one that waits for its events' offsets."""
         begin = part.answers_written
-        while part.sent and (everything or all(run.is_done for run, _ in part.sent[0].runs)):
+        while part.sent and (everything or all(run.has_offsets for run, _ in part.sent[0].runs)):
             runs, part.answers_written = part.sent.popleft()
             for run, decisions in runs:
                 _tell_offsets(decisions, transactions.offsets_of(run))

@@ -172,7 +172,7 @@ class CommandProcessor:
             if time.monotonic() > ends_s:
                 break
         if count:
-            # While the last events are on their way; their outcomes wait for them.
+            # While the last events are on their way.
             self._transactions.send_offsets(batch.consumed(), group)
             batch.finish(self._transactions)
             self._transactions.commit()
@@ -240,6 +240,7 @@ class CommandProcessor:
         self._recovery.start(lane, partition, memory, self._memories.codecs.get(topic))
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._transactions.forget_ends()  # the next owner writes there
         for partition in partitions:
             place = partition.topic, partition.partition
             owned = self._owned.pop(place, None)

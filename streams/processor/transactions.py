@@ -2,18 +2,20 @@
 
 Promises: whatever goes wrong ends as one of three errors that say what to do: Fenced (exit), TransactionAborted
 (nothing of it happened: rewind), Indefinite (nobody knows: read the log again). A producer that left an end of a
-transaction without an answer is not used again (see `coordinator_watch`): that too is Indefinite.
+transaction without an answer is not used again (see `coordinator_watch`): that too is Indefinite. Offsets that it told
+before the records were delivered are compared with the delivery reports, and nothing is committed with a wrong one.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from streams.kafka.config import Kafka
 from streams.kernel.errors import Fenced, Indefinite, TransactionAborted
 from streams.processor.coordinator_watch import CONTEXT, CoordinatorWatch
+from streams.processor.ends import Ends
 from streams.processor.run import Delivered, Run
 
 _LOG = logging.getLogger("kafold.librdkafka")
@@ -38,7 +40,8 @@ class Transactions:
     def __init__(self, kafka: Kafka, transactional_id: str) -> None:
         """Make the producer; it ends (aborts) whatever its predecessor has left open."""
         self._failures: list[KafkaError] = []
-        self._report_each = False
+        self._is_alone = True  # as far as can be seen, nobody else writes where `produce` has to tell offsets
+        self._ends = Ends()
         self._watch = CoordinatorWatch(_LOG)
         settings = kafka.producer(
             transactional_id=transactional_id,
@@ -63,14 +66,27 @@ class Transactions:
         self._failures.clear()
         _call(self._producer.begin_transaction)
 
-    def produce(self, topic: str, partition: int, records: Sequence[Record], headers: Headers | None = None) -> Run:
+    def produce(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[Record],
+        headers: Headers | None = None,
+        *,
+        early: bool = False,
+    ) -> Run:
         """Put records (at least one) of one partition into the open transaction; undelivered ones fail its commit.
 
-        What the returned run says is known after `flush`, and often, by `poll`, before.
+        What the returned run says is known after `flush`, and often, by `poll`, before. `early`: its offsets are wanted
+        at once; it has them where the partition's end is known, and `commit` makes sure of them.
         """
-        run = Run(len(records), self._failures, each=self._report_each)
+        place = topic, partition
+        begin = self._ends.of(place) if early and self._is_alone else None
+        run = Run(len(records), self._failures, each=not self._is_alone, begin=begin)
+        if early:
+            self._ends.add(place, run)
         headers = headers or []
-        if self._report_each or run.count <= 2:
+        if not self._is_alone or run.count <= 2:
             self._put(topic, partition, records, run.delivered, headers)
         else:
             self._put(topic, partition, records[:1], run.delivered, headers)
@@ -83,29 +99,29 @@ class Transactions:
         self._producer.poll(0)
 
     def offsets_of(self, run: Run) -> Sequence[int]:
-        """Return the offsets of a run that is done.
+        """Return the offsets of a run that has them.
 
         Raises:
             TransactionAborted: somebody else writes into the topic. From now on every record is reported.
         """
         offsets = run.offsets()
         if offsets is None:
-            self._report_each = True
-            self.abort()
-            raise TransactionAborted("somebody else writes into the topic: from now on each record is reported")
+            self._refuse_company()
         return offsets
 
     def flush(self) -> None:
         """Wait until everything so far is delivered, so that offsets are known.
 
         Raises:
-            TransactionAborted: something was refused.
+            TransactionAborted: something was refused, or somebody else writes into the topic.
             Indefinite: something was not delivered in time.
         """
         self._check_deliveries(self._producer.flush(CALL_TIMEOUT_S))
         if self._failures:
             self.abort()
             raise TransactionAborted(str(self._failures[0]))
+        if not self._ends.are_as_expected():
+            self._refuse_company()
 
     def send_offsets(self, consumed: Mapping[tuple[str, int], int], group: Any) -> None:
         """Put the consumed offsets into the transaction, on behalf of the group member in `group`.
@@ -116,12 +132,29 @@ class Transactions:
         self._or_abort(lambda: self._producer.send_offsets_to_transaction(offsets, group, CALL_TIMEOUT_S))
 
     def commit(self) -> None:
-        """Commit the records together with the consumed offsets."""
+        """Commit the records together with the consumed offsets.
+
+        Raises:
+            TransactionAborted, Indefinite: as `flush` does, or the commit itself was refused, or not answered.
+        """
+        if self._ends.are_to_be_compared():
+            self.flush()
         self._or_abort(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
+        self._ends.committed()
 
     def abort(self) -> None:
         """Give the open transaction up."""
+        self._ends.forget()
         _call(lambda: self._producer.abort_transaction(CALL_TIMEOUT_S))
+
+    def forget_ends(self) -> None:
+        """Expect nothing of where partitions end, because some have another owner."""
+        self._ends.forget()
+
+    def _refuse_company(self) -> NoReturn:
+        self._is_alone = False
+        self.abort()
+        raise TransactionAborted("somebody else writes into the topic: from now on each record is reported")
 
     def _put(
         self,

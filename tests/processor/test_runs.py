@@ -147,4 +147,4 @@ def test_somebody_else_who_writes_in_between_changes_no_offset(
     processor = new_processor(0)
     settled(processor, 4)
     assert met
-    assert processor._transactions._report_each
+    assert not processor._transactions._is_alone
