@@ -24,7 +24,7 @@ from streams.processor import snapshotting
 from streams.processor.run import Run
 from streams.processor.transactions import Transactions
 
-STEPS = ("begin", "events", "offsets", "flush", "outcomes", "commit", "committed")
+STEPS = ("begin", "events", "outcomes", "offsets", "commit", "flush", "committed")
 SNAPSHOT_EVENTS = 50
 HANG_S_MAX = 10.0  # shorter than in life: the test waits for it
 
@@ -49,10 +49,10 @@ class Deadly(Transactions):
         super().flush()
         self._die_at("flush")
 
-    def produce(self, topic: str, partition: int, records: Any, headers: Any = None) -> Run:
+    def produce(self, topic: str, partition: int, records: Any, headers: Any = None, *, early: bool = False) -> Run:
         kind = topic.rpartition(".")[2]
         self._die_at(f"before {kind}")
-        run = super().produce(topic, partition, records, headers)
+        run = super().produce(topic, partition, records, headers, early=early)
         self._die_at(kind)
         return run
 
