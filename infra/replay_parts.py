@@ -7,6 +7,7 @@ also when that is killed.
 """
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -30,21 +31,28 @@ from streams.replay.errors import ReplayError
 from streams.replay.planning import Plan
 from streams.replay.running import Limits, OnProgress, Progress
 
+EVENTS_A_PROCESS = 250_000
+NICENESS = 10  # commands, workers and engines of the same machine go first
+
 
 @dataclass(frozen=True)
 class Wishes:
-    """What was asked of a replay."""
+    """What was asked of a replay. `processes`: None leaves it to `enough`."""
 
     version: int | None = None
     restart: bool = False
     park: bool = False
-    processes: int = 1
+    processes: int | None = None
     rows_max: int | None = None
 
-    @property
-    def limits(self) -> Limits:
-        """The memory of each process."""
-        return Limits() if self.rows_max is None else Limits(max(1, self.rows_max // self.processes))
+    def limits(self, processes: int) -> Limits:
+        """Return the memory of each of so many processes."""
+        return Limits() if self.rows_max is None else Limits(max(1, self.rows_max // processes))
+
+
+def enough(events: int, cores: int) -> int:
+    """Return how many processes are worth their start, which takes each as long as to fold 50,000 events."""
+    return max(1, min(cores, events // EVENTS_A_PROCESS))
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,8 @@ class Part:
     projection: tuple[str, int]
     topic_ids: Mapping[str, str]
     resumed: bool
-    wishes: Wishes
+    park: bool
+    limits: Limits
     number: int
     places: Mapping[Place, int]
 
@@ -121,7 +130,7 @@ class _Process:
         """Take one message."""
         try:
             heard = self.pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             self._process.join()
             heard = ReplayError(f"a process of the replay ended with exit code {self._process.exitcode}: try again")
         if isinstance(heard, Progress):
@@ -143,6 +152,7 @@ class _Process:
 
 def run_part(target: str, pipe: Pipe) -> None:
     """Fold one share: the process's whole work. A message, or the end of whoever listens, stops it."""
+    os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the one that watches tells us
     try:
         application = Invocation(target, debug=False).application()
@@ -160,7 +170,7 @@ def _fold(application: Application, part: Part, pipe: Pipe) -> Mapping[Place, in
     with schema_ids(part.settings, kafka) as ids:
         position = build(
             plan, kafka, part.endpoints.dsn, ids, part.places, part.number,
-            park=part.wishes.park, limits=part.wishes.limits, on_progress=pipe.send, stopped=pipe.poll,
+            park=part.park, limits=part.limits, on_progress=pipe.send, stopped=pipe.poll,
         )  # fmt: skip
     return None if position is None else position.offsets
 

@@ -1,12 +1,14 @@
 """Replaying: a projection built from the log by one process or several, and handed over.
 
-Rows keyed by their aggregate belong to one partition, so partitions can be split over processes. Rows that several
-partitions share are folded by one process, whatever was asked.
+Rows keyed by their aggregate belong to one partition, so partitions can be split over processes: as many as the machine
+has cores, where the log is long enough and nothing else was asked. Rows that several partitions share are folded by one
+process, whatever was asked.
 
 Promises: the parts end with the process that started them; what each has saved stays saved; the handover comes after
 the last of them.
 """
 
+import os
 import signal
 import threading
 import time
@@ -18,7 +20,7 @@ from typing import Any
 from infra.engines import Endpoints
 from infra.preparing import kafka_at
 from infra.registries import schema_ids
-from infra.replay_parts import Crew, Part, Wishes
+from infra.replay_parts import Crew, Part, Wishes, enough
 from infra.settings import Settings
 from schemas.position import Position
 from streams.kernel.application import AnyProjection, Application
@@ -66,7 +68,7 @@ def replay_projection(
         connect(endpoints.dsn, "replay") as connection,
         BulkSource(kafka, "replay-plan") as source,
         # Last, so that its processes end before the connection does, which holds the lock.
-        Crew(target, _processes(settings, projection, wishes)) as crew,
+        Crew(target, _crew_size(source, application, projection, wishes)) as crew,
     ):
         prepare(endpoints.dsn, application)
         lock(connection, application.name, Reader(projection.name, projection.version))
@@ -106,10 +108,13 @@ def compare_versions(
         return compared, partings(application, here[old], here[new], kafka, ids, keys, compared.position)
 
 
-def _processes(settings: Settings, projection: AnyProjection, wishes: Wishes) -> int:
+def _crew_size(source: BulkSource, application: Application, projection: AnyProjection, wishes: Wishes) -> int:
     """Return how many processes there should be beside this one; 0: this one folds by itself."""
-    partitions = len(projection.of) * settings.partitions
-    count = min(wishes.processes, partitions) if projection.on_aggregate_key else 1
+    if not projection.on_aggregate_key:
+        return 0
+    places = source.places(application.topics(each).events for each in projection.of)
+    events = sum(end - first for first, end in source.bounds(places).values())
+    count = min(wishes.processes or enough(events, len(os.sched_getaffinity(0))), len(places))
     return count if count > 1 else 0
 
 
@@ -120,8 +125,9 @@ def _build(
     if len(crew):
         starts, count = sorted(made.starts.items()), min(len(crew), len(made.starts))
         shares = [dict(starts[part::count]) for part in range(count)]
+        limits = wishes.limits(count)
         parts = [
-            Part(settings, endpoints, made.reader, made.topic_ids, made.resumed, wishes, number, places)
+            Part(settings, endpoints, made.reader, made.topic_ids, made.resumed, wishes.park, limits, number, places)
             for number, places in enumerate(shares)
         ]
         return crew.fold(parts, made, on_progress, interrupted.is_set)
@@ -129,7 +135,7 @@ def _build(
     with schema_ids(settings, kafka) as ids:
         return build(
             made, kafka, endpoints.dsn, ids, made.starts,
-            park=wishes.park, limits=wishes.limits, on_progress=on_progress, stopped=interrupted.is_set,
+            park=wishes.park, limits=wishes.limits(1), on_progress=on_progress, stopped=interrupted.is_set,
         )  # fmt: skip
 
 

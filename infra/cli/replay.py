@@ -29,7 +29,14 @@ def replay(
     park: Annotated[
         bool, typer.Option("--park", help="Park the keys of events that cannot be folded, and go on.")
     ] = False,
-    processes: Annotated[int, typer.Option(min=1, max=64, help="Split the partitions over so many processes.")] = 1,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help="Split the partitions over so many processes; left out: one for each core, if the log is long enough.",
+        ),
+    ] = None,
     rows_max: Annotated[int | None, typer.Option(min=1000, help="Rows in memory (about 1 kB each).")] = None,
     first: Annotated[int, typer.Option(min=0, help="With --compare: how many differences to show.")] = 5,
     timeout_s: Timeout = 60.0,
@@ -69,7 +76,7 @@ def replay(
 
         taken = {
             "NAME": name, "--version": version, "--compare": compare, "--restart": restart,
-            "--processes": processes > 1,
+            "--processes": processes,
         }  # fmt: skip
         one_off(
             ctx, projection, into, until, kind, [option for option, given in taken.items() if given], rows_max,

@@ -63,7 +63,7 @@ def main() -> None:
     """Replay once."""
     name, bootstrap_servers, dsn, home, projection, processes = sys.argv[1:]
     settings = load_settings(home=Path(home), kafka={"bootstrap_servers": bootstrap_servers}, postgres={"dsn": dsn})
-    endpoints, wishes = Endpoints(bootstrap_servers, dsn, {}, owned=False), Wishes(processes=int(processes))
+    endpoints, wishes = Endpoints(bootstrap_servers, dsn, {}, owned=False), Wishes(processes=int(processes) or None)
     target = f"tests.benchmarks.replay_loop:{name}"
     built = replay_projection(target, versions(name), settings, endpoints, projection, wishes, lambda _: None)
     print("seconds:", built.seconds)  # noqa: T201

@@ -1,11 +1,13 @@
 """A rebuilt version equals what the worker folded and what plain Python folds, to the byte; handed over exactly."""
 
+import os
 import random
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from infra import replay_parts
 from streams.kernel.application import AnyProjection, Application
 from streams.kernel.bulk import BulkFold
 from streams.postgres.checkpoints import Reader
@@ -62,6 +64,32 @@ def test_little_memory_and_several_processes_change_nothing(
     assert seen == sorted(seen)
     assert seen[-1] == built.events
     assert rebuilding.checksum(SUMMARY_V2) == rebuilding.checksum_expected(same_summary)
+
+
+@pytest.mark.parametrize(
+    ("events", "cores", "processes"),
+    [(0, 8, 1), (499_999, 8, 1), (500_000, 8, 2), (10_000_000, 8, 8), (10_000_000, 1, 1)],
+)
+def test_a_process_for_each_core_if_there_is_work_for_it(events: int, cores: int, processes: int) -> None:
+    assert replay_parts.enough(events, cores) == processes
+
+
+def test_a_long_log_is_split_without_being_told(rebuilding: Rebuilding, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, rebuilding.world.application.name)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: range(3))
+    monkeypatch.setattr(replay_parts, "EVENTS_A_PROCESS", 50)
+    crews: list[int] = []
+    original = replay_parts.Crew.__init__
+
+    def noted(self: replay_parts.Crew, target: str, count: int) -> None:
+        crews.append(count)
+        original(self, target, count)
+
+    monkeypatch.setattr(replay_parts.Crew, "__init__", noted)
+    write(rebuilding.world, 9, 4)
+    assert rebuilding.replay(same, target="tests.replay.apps:same").handed_over
+    assert rebuilding.checksum(SUMMARY_V2) == rebuilding.checksum_expected(same_summary)
+    assert crews == [3]
 
 
 def test_a_row_an_event_is_kept_beyond_memory(rebuilding: Rebuilding) -> None:
