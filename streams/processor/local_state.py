@@ -29,6 +29,7 @@ from schemas.position import Place
 from streams.kernel.errors import LocalStateUnreadable
 from streams.kernel.processing import Known
 from streams.kernel.snapshots import Marker
+from streams.processor.seal import Files, Seal, Sealer, files_of, holds
 
 _LOG = logging.getLogger("kafold.processor")
 _TIME = struct.Struct(">Q")
@@ -36,7 +37,7 @@ _COUNT = struct.Struct(">Q")
 _STAMP, _STATE, _OUTCOME, _BY_TIME = b"m", b"s", b"o", b"t"
 _CHANGED, _MARKER = b"c", b"k"
 _UNREADABLE = "UNREADABLE"
-FORMAT = 3
+FORMAT = 4
 BUCKET_MS = 600_000
 EXPIRED_MAX = 100_000
 
@@ -62,11 +63,13 @@ class LocalState:
         """
         self._stamp = {**stamp, "format": str(FORMAT)}
         self._snapshots = snapshots
+        found = files_of(path)
         self._path, self._db = _opened(path)
+        self._sealer = Sealer(self._path)
         self._view: View | None = None
         self._forget_all()
         try:
-            self._read_position()
+            self._read_position(found)
             self._read_marker()
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the log has it all
             _LOG.warning("local state %s is rebuilt from the log: %s", path, error)
@@ -77,7 +80,7 @@ class LocalState:
         self.events = 0
         self.marker: Marker | None = None
 
-    def _read_position(self) -> None:
+    def _read_position(self, files: Files | None) -> None:
         if (self._path / _UNREADABLE).exists():
             raise ValueError("it could not be read")
         stored = self._db.get(_STAMP)
@@ -88,6 +91,8 @@ class LocalState:
         found = json.loads(stored)
         if found["stamp"] != self._stamp:
             raise ValueError("it was made by other code, or from other topics")
+        if files is None or not holds(Seal(*found["seal"]), files):
+            raise ValueError("its files are not whole")
         self.position = {(topic, partition): offset for topic, partition, offset in found["position"]}
         self.events = found["events"]
 
@@ -104,6 +109,7 @@ class LocalState:
         self.close()
         shutil.rmtree(self._path)
         self._db = _database(self._path)
+        self._sealer = Sealer(self._path)
         self._forget_all()
 
     def known(self, aggregate_id: str) -> Known | None:
@@ -138,14 +144,17 @@ class LocalState:
         for bucket, command_ids in buckets.items():
             # One entry for all of a bucket's ids in this write: an entry for each costs as much as the outcomes.
             batch.put(_BY_TIME + pack((bucket + 1) * BUCKET_MS) + command_ids[0].encode(), orjson.dumps(command_ids))
-        if position is not None:
-            places = [[topic, partition, offset] for (topic, partition), offset in position.items()]
-            told = {"stamp": self._stamp, "position": places, "events": events}
-            batch.put(_STAMP, json.dumps(told).encode())
         with self._noticed():
+            if position is not None:
+                batch.put(_STAMP, self._stamped(position, events))
             self._db.write(batch)
         if position is not None:
             self.position, self.events = dict(position), events
+
+    def _stamped(self, position: Mapping[Place, int], events: int) -> bytes:
+        places = [[topic, partition, offset] for (topic, partition), offset in position.items()]
+        told = {"stamp": self._stamp, "position": places, "events": events, "seal": self._sealer.seal()}
+        return json.dumps(told).encode()
 
     def load(self, known: Mapping[str, Known]) -> None:
         """Write what snapshots say. It is no change, and of no use until a position is written."""

@@ -6,7 +6,8 @@ written independently, so the last stable offset may still be behind), then ever
 or past those marks.
 
 Where there is no local state, the snapshots are read first, the events from their marker on, and the outcomes of the
-dedupe window. If the snapshots do not add up, all of it is forgotten and every event read.
+dedupe window. If the snapshots do not add up, all of it is forgotten and every event read. A local state that the log
+contradicts is forgotten in the same way.
 
 Promises: a recovered partition knows every event and, of the window, every outcome that any earlier owner committed;
 the work is done in slices, so that the caller keeps polling its group meanwhile.
@@ -43,9 +44,10 @@ CLOCKS_MS = 3_600_000
 class Stage(Enum):
     """What is read."""
 
+    LOCAL = auto()  # the log, after the local state
     SNAPSHOTS = auto()
-    TAIL = auto()  # after the snapshots
-    LOG = auto()  # after the local state, or all of it
+    TAIL = auto()  # the log, after the snapshots
+    LOG = auto()  # all of it
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ class Recovering:
     """A partition on its way: what it knows so far, and which log partitions must still be read up to which mark.
 
     `ends`: of every partition, its first offset and its high watermark. `codec`: None: snapshots are not looked at.
+    `contradicted`: whether the log cannot follow upon what is known of what came before.
     """
 
     lane: Lane
@@ -64,6 +67,7 @@ class Recovering:
     marks: dict[Place, int] = field(default_factory=dict)
     stage: Stage = Stage.LOG
     snapshots: FromSnapshots | None = None
+    contradicted: bool = False
 
     @property
     def place(self) -> Place:
@@ -151,7 +155,14 @@ class Recovery:
             _LOG.warning("%s[%d]: the local state is ahead of the log and is rebuilt", *recovering.place)
             recovering.memory.forget()
         recovering.next_offset = committed
-        if recovering.codec is not None and recovering.events not in recovering.memory.position:
+        if recovering.events in recovering.memory.position:
+            self._read_log(recovering, Stage.LOCAL)
+        else:
+            self._begin(recovering)
+
+    def _begin(self, recovering: Recovering) -> None:
+        """Begin with nothing known."""
+        if recovering.codec is not None:
             recovering.stage = Stage.SNAPSHOTS
             recovering.snapshots = FromSnapshots(recovering.codec, recovering.memory)
             self._assign(recovering, {recovering.snapshots_place: 0})
@@ -161,12 +172,17 @@ class Recovery:
     def _is_done(self, recovering: Recovering) -> bool:
         """Whether what was read is all; if not, begin with the next stage."""
         snapshots, events = recovering.snapshots, recovering.events
-        if recovering.stage is Stage.LOG or snapshots is None:
+        contradicted, recovering.contradicted = recovering.contradicted, False
+        if recovering.stage is Stage.LOCAL and contradicted:
+            recovering.memory.forget()
+            self._begin(recovering)
+            return False
+        if recovering.stage in (Stage.LOCAL, Stage.LOG) or snapshots is None:
             return True
         if recovering.stage is Stage.SNAPSHOTS and snapshots.begin_at(events, recovering.ends[events][1]):
             self._read_log(recovering, Stage.TAIL)
             return False
-        if recovering.stage is Stage.TAIL and snapshots.adds_up():
+        if recovering.stage is Stage.TAIL and not contradicted and snapshots.adds_up():
             recovering.memory.adds_up()
             return True
         _LOG.warning("%s[%d]: its snapshots cannot be relied on, every event is read", *recovering.place)
@@ -234,10 +250,9 @@ class Recovery:
         except LogBroken as error:
             if recovering.stage is Stage.LOG:
                 raise
-            # The log, or the snapshots before it: the log alone will tell.
-            _LOG.warning("%s[%d]: %s", *recovering.place, error)
-            if recovering.snapshots is not None:
-                recovering.snapshots.doubt()
+            # The log, or what is believed to come before it: the log alone will tell.
+            _LOG.warning("%s[%d]: the local state or the snapshots are forgotten: %s", *recovering.place, error)
+            recovering.contradicted = True
             self._unassign(list(recovering.marks))
             recovering.marks.clear()
             return

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Message
+from rocksdict import Options, Rdict
 
 from producers.client import Client
-from schemas.outcomes import Accepted, Rejected
+from schemas.outcomes import Accepted, Rejected, VersionConflict
 from schemas.shop.users import ChangeEmail, CreateUser, UserEvent, UserProblem
 from streams.domain.shop.users import User, evolve
 from streams.kafka.config import Kafka
@@ -82,6 +83,27 @@ def test_corrupt_local_state_is_rebuilt(client: Client, new_processor: NewProces
         if path.is_file() and path.name != "LOCK":
             path.write_bytes(b"rubbish" * 100)
     assert_all_known(client, new_processor(0))
+
+
+def test_local_state_that_the_log_contradicts_is_rebuilt(
+    client: Client, new_processor: NewProcessor, tmp_path: Path
+) -> None:
+    ask_all(client, new_processor(0))
+    with running(new_processor(1)):
+        client.ask(ChangeEmail(user_id="u0", email="b@c"), expected_version=1)
+    assert sum(forgotten(path, "u0") for path in (tmp_path / "0").iterdir()) == 1
+    with running(new_processor(0)):
+        conflict = client.ask(ChangeEmail(user_id="u0", email="d@e"), expected_version=1)
+        assert conflict == Rejected(VersionConflict(expected=1, actual=2))
+
+
+def forgotten(path: Path, aggregate_id: str) -> bool:
+    """Take an aggregate out of a state in which it is; return whether it was."""
+    database, key = Rdict(str(path), Options(raw_mode=True)), b"s" + aggregate_id.encode()
+    was_there = database.get(key) is not None
+    database.delete(key)
+    database.close()
+    return was_there
 
 
 def test_local_state_of_other_code_is_rebuilt(
