@@ -1,8 +1,8 @@
 """Replaying: a projection built from the log by one process or several, and handed over.
 
-Rows keyed by their aggregate belong to one partition, so partitions can be split over processes: as many as the machine
-has cores, where the log is long enough and nothing else was asked. Rows that several partitions share are folded by one
-process, whatever was asked.
+Rows keyed by their aggregate belong to one partition, and so does a row per event; so partitions can be split over
+processes: as many as the machine has cores, where the log is long enough and nothing else was asked. Rows that several
+partitions share are folded by one process, whatever was asked.
 
 Promises: the parts end with the process that started them; what each has saved stays saved; the handover comes after
 the last of them.
@@ -110,7 +110,7 @@ def compare_versions(
 
 def _crew_size(source: BulkSource, application: Application, projection: AnyProjection, wishes: Wishes) -> int:
     """Return how many processes there should be beside this one; 0: this one folds by itself."""
-    if not projection.on_aggregate_key:
+    if not projection.folds_apart:
         return 0
     places = source.places(application.topics(each).events for each in projection.of)
     events = sum(end - first for first, end in source.bounds(places).values())

@@ -5,11 +5,11 @@ resolved to the class); commands, which anyone may send, are validated, events, 
 are not; each way in which bytes can be wrong has its own DecodingError.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from schemas.avro_foreign import full_name
-from schemas.decoder import bare_decoder, field_decoder, message_decoder
+from schemas.decoder import bare_decoder, field_decoder, fields_decoder, message_decoder
 from schemas.encoder import UNFIT, encoder, message_encoder
 from schemas.errors import EncodingError, UnreadableVersion, WrongType
 from schemas.messages import Message
@@ -107,6 +107,26 @@ class MessageCodec(Generic[M, T]):
             shape = _resolved(written, today, schema_id)
             return today.model, bare_decoder(shape, METADATA_FIELD, told=self._subject(written))
         return today.model, self._decoders.get(data[:HEADER_BYTES]) or self._make_decoder(data)
+
+    def resolve_fields(
+        self, data: bytes, *, kind: type[M], fields: Sequence[str]
+    ) -> tuple[type[M], Callable[[bytes], tuple[tuple[Any, ...], None]]]:
+        """As `resolve`, where of the messages of one `kind` only the values of some `fields` are wanted.
+
+        What decodes messages of another kind is not to be used.
+        """
+        schema_id = schema_id_of(data)
+        written, way, today = self._written(schema_id)
+        if today.model is kind and not way.upcasters and not self._validate:
+            shape = _resolved(written, today, schema_id)
+            return kind, fields_decoder(shape, fields, METADATA_FIELD, told=self._subject(written))
+        decode = self._decoders.get(data[:HEADER_BYTES]) or self._make_decoder(data)
+
+        def decode_fields(data: bytes) -> tuple[tuple[Any, ...], None]:
+            message = decode(data)[0].__dict__
+            return tuple(message[name] for name in fields), None
+
+        return today.model, decode_fields
 
     def validating(self) -> "MessageCodec[M, T]":
         """Return a codec of the same topic that validates whatever it decodes: for events that come from elsewhere."""

@@ -5,7 +5,7 @@ although it builds the models as well; it uses up the whole body and nothing els
 error.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from struct import Struct
 from types import NoneType
@@ -51,15 +51,21 @@ def bare_decoder(shape: RecordShape, metadata: str, *, told: str = "") -> Callab
     """Return the function (header and body) → (message, None), which passes over the metadata instead of making it."""
     reader = _Reader(validate=False, told=told)
     with reader.guarded():
-        values = {name: reader.constant(value) for name, value in shape.constants.items()}
-        for name, inner in shape.fields.items():
-            if name == metadata:
-                reader.skip(inner)
-            else:
-                values[name] = reader.read(inner)
+        values = reader.fields(shape, passed=metadata)
         reader.source.line("if i != len(data): raise uneven(data, i)")
-        values.pop(metadata, None)
         reader.source.line(f"return {reader.make(shape, values)}, None")
+    return reader.source.compiled(_NAMES)
+
+
+def fields_decoder(
+    shape: RecordShape, fields: Sequence[str], metadata: str, *, told: str = ""
+) -> Callable[[bytes], tuple[tuple[Any, ...], None]]:
+    """Return the function (header and body) → (the fields' values, None), which makes no message at all."""
+    reader = _Reader(validate=False, told=told)
+    with reader.guarded():
+        values = reader.fields(shape, passed=metadata)
+        reader.source.line("if i != len(data): raise uneven(data, i)")
+        reader.source.line(f"return ({', '.join(values[name] for name in fields)},), None")
     return reader.source.compiled(_NAMES)
 
 
@@ -149,13 +155,19 @@ class _Reader:
     def guarded(self) -> "_Guard":
         return _Guard(self.source, self.told)
 
-    def fields(self, shape: RecordShape, last: str | None = None) -> dict[str, str]:
-        """Read a record's fields in order, up to `last`; return their expressions by name, constants among them."""
-        values = {name: self.constant(value) for name, value in shape.constants.items()}
+    def fields(self, shape: RecordShape, last: str | None = None, passed: str | None = None) -> dict[str, str]:
+        """Read a record's fields in order, up to `last`; return their expressions by name, constants among them.
+
+        The one that is `passed` is gone past.
+        """
+        values = {name: self.constant(value) for name, value in shape.constants.items() if name != passed}
         if last in values:
             return values
         for name, inner in shape.fields.items():
-            values[name] = self.read(inner)
+            if name == passed:
+                self.skip(inner)
+            else:
+                values[name] = self.read(inner)
             if name == last:
                 break
         return values
@@ -166,8 +178,7 @@ class _Reader:
             for inner in shape.fields.values():
                 self.skip(inner)
         elif shape.schema in ("string", "bytes"):
-            self.length()
-            self.source.line("i = j")
+            self.length("i")
         elif _is_whole_number(shape):
             self.source.line("while data[i] > 127: i += 1")
             self.source.line("i += 1")
@@ -228,11 +239,11 @@ class _Reader:
         self.source.line("i = j")
         return value
 
-    def length(self) -> None:
-        """Read a length, and set j to where the value ends. One test finds the long and the negative ones."""
+    def length(self, end: str = "j") -> None:
+        """Read a length, and set j (or i) to where the value ends. One test finds the long and the negative ones."""
         self.source.line("n = data[i]; i += 1")
         self.source.line("if n & 129: n, i = length_tail(data, i, n)")
-        self.source.line("j = i + (n >> 1)")
+        self.source.line(f"{end} = i + (n >> 1)")
 
     def long(self) -> str:
         self.source.line("n = data[i]; i += 1")

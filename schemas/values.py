@@ -58,6 +58,12 @@ class Value(BaseModel):
         return cast("Self", cls.__pydantic_validator__.validate_python(other.__dict__))
 
 
+def pick(model: type[BaseModel], value: BaseModel) -> Any:
+    """Make a model from the fields of the same names of a value that has them all, without validating them again."""
+    fields = value.__dict__
+    return construct(model, {name: fields[name] for name in model.model_fields})
+
+
 # The slots of a pydantic model, set past its own `__setattr__`, which guards frozen ones and is slow.
 SETTERS: Mapping[str, Callable[[Any, Any], None]] = {
     "set_fields": BaseModel.__dict__["__dict__"].__set__,

@@ -1,16 +1,18 @@
 """Bulk folding: what records do to rows, many thousands at a time, with the rows in memory.
 
-The same as `streams/kernel/folding.py` does to a batch, in two passes made for speed: **decoding** turns records into
-steps and passes over what the projection does not fold by the first five bytes, without decoding it; **folding** lets
-the steps act on the rows that are in memory. In between, the caller loads the rows that are `missing`.
+The same as `streams/kernel/folding.py` does to a batch, made for speed. Where all rows are in memory, records are
+decoded and folded one after the other. Where they are not, it takes two passes: **decoding** turns records into steps
+(and passes over what the projection does not fold by the first five bytes), **folding** lets the steps act on the rows,
+and in between the caller loads those that are `missing`. So it does with records of which one cannot be taken.
 
 Promises: pure; rows equal those of `fold`, event for event; where an event cannot be taken, the rows are as they were
 before it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple, TypeAlias
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from schemas.errors import DecodingError
 from schemas.messages import Event
@@ -18,11 +20,14 @@ from schemas.metadata import EventMetadata
 from schemas.wire import HEADER_BYTES
 from streams.kernel.folding import Envelope, ParkedKeys, Problem
 from streams.kernel.projection import Projection
+from streams.kernel.row_per_event import RowPerEvent
 
 # No metadata where nobody looks at it.
 Decoded: TypeAlias = tuple[Event, EventMetadata | None]
 # Of a record's bytes: its type, and the function that decodes records that begin with the same five bytes.
 Resolve = Callable[[bytes], tuple[type[Event], Callable[[bytes], Decoded]]]
+# The same, with a row's values, in order, in the event's place.
+ResolveRow = Callable[[bytes], tuple[type[Event], Callable[[bytes], tuple[tuple[Any, ...], None]]]]
 # Row key, event, metadata, record; event None: the error says why there is none.
 BulkStep: TypeAlias = tuple[Any, Event | None, EventMetadata | None, Any, Exception | None]
 
@@ -35,7 +40,12 @@ class Refusal(NamedTuple):
 
 
 class BulkFold:
-    """The rows in memory. `rows`: by key, the row, or None where there is known to be none."""
+    """The rows in memory. `rows`: by key, the row, or None where there is known to be none.
+
+    `needs_rows`: whether a row can only be folded from the one before it.
+    """
+
+    needs_rows = True
 
     def __init__(self, projection: Projection[Any, Any], resolve: Mapping[str, Resolve]) -> None:
         """`resolve`: by topic."""
@@ -43,10 +53,51 @@ class BulkFold:
         self._added: set[Any] = set()
         self._changed: set[Any] = set()  # what was added only once is not among them
         self.parked = ParkedKeys()
-        self._projection = projection
+        self._event_types = projection.event_types
+        self._row_type: type[Any] = projection.row
+        self._new_row = projection.new_row
+        self._project: Callable[[Any, Any, Any], Any] = projection.project
         self._resolve = resolve
         self._decoders: dict[str, dict[bytes, Callable[[bytes], Decoded] | None]] = {topic: {} for topic in resolve}
         self._key_of = _key_of(projection)
+
+    def take(self, topic: str, records: Sequence[Any], on_refusal: Callable[[Refusal], None]) -> None:
+        """Decode and fold, where every row that there is is in memory: what `decode` and `fold` do, in one pass."""
+        done = 0 if self.parked else self.straight(topic, records)
+        if done < len(records):
+            self.fold(self.decode(topic, records[done:]), on_refusal)
+
+    def straight(self, topic: str, records: Sequence[Any]) -> int:
+        """Decode and fold the records up to one with which something is wrong; return how many they are."""
+        decoders, rows, key_of = self._decoders[topic], self.rows, self._key_of
+        change, add, find, changed = self._changed.add, self._added.add, rows.get, self._changed
+        new_row, project, row_type = self._new_row, self._project, self._row_type
+        record = None
+        try:
+            for record in records:
+                data = record.value()
+                try:
+                    decode = decoders[data[:HEADER_BYTES]]
+                except KeyError:
+                    decode = self._decoder(topic, data)
+                if decode is None:
+                    continue
+                event, meta = decode(data)
+                key = key_of(event)
+                before = find(key)
+                after = project(new_row(key) if before is None else before, event, meta)
+                if type(after) is not row_type and after is not None:
+                    return records.index(record)
+                if after is not before:
+                    rows[key] = after
+                    # What was deleted since the last save is still there for whoever saves.
+                    if before is None and key not in changed:
+                        add(key)
+                    else:
+                        change(key)
+        except Exception:  # noqa: BLE001  (the other way says what is wrong with it)
+            return records.index(record)
+        return len(records)
 
     def decode(self, topic: str, records: Iterable[Any]) -> list[BulkStep]:
         """Return the steps of the records (with `value()`), in order, without those that the projection passes over."""
@@ -80,7 +131,7 @@ class BulkFold:
         """Let the steps act on the rows. What cannot be taken parks its key, and is told with what waits behind it."""
         rows, changed, parked = self.rows, self._changed, self.parked
         change, add, find = changed.add, self._added.add, rows.get
-        new_row, project, row_type = self._projection.new_row, self._projection.project, self._projection.row
+        new_row, project, row_type = self._new_row, self._project, self._row_type
         waiting = bool(parked)
         for key, event, meta, record, error in steps:
             if error is not None or waiting:
@@ -89,7 +140,7 @@ class BulkFold:
                     continue
             before = find(key)
             try:
-                after = project(new_row(key) if before is None else before, event, meta)  # type: ignore[arg-type]
+                after = project(new_row(key) if before is None else before, event, meta)
                 if type(after) is not row_type and after is not None:
                     raise TypeError(f"project returned a {type(after).__name__}, not a {row_type.__name__} or None")  # noqa: TRY301
             except Exception as raised:  # noqa: BLE001  (whatever the application's function raises parks the key)
@@ -119,7 +170,7 @@ class BulkFold:
 
     def _decoder(self, topic: str, data: bytes) -> Callable[[bytes], Decoded] | None:
         kind, decode = self._resolve[topic](data)
-        wanted = decode if kind in self._projection.event_types else None
+        wanted = decode if kind in self._event_types else None
         self._decoders[topic][data[:HEADER_BYTES]] = wanted
         return wanted
 
@@ -135,6 +186,50 @@ class BulkFold:
             on_refusal(Refusal(Problem(key, False, _envelope(record, None, None), None), None))
             return True
         return False
+
+
+class BulkRows(BulkFold):
+    """The same for a row per event, whose `resolve` decodes a row's values, in order, instead of an event.
+
+    The last row of a key stays. No row needs the one before it, so that only those are in `rows`, as tuples, that have
+    not been taken; which of them are new is not known, and all of them are said to be.
+    """
+
+    needs_rows = False
+
+    def __init__(self, projection: RowPerEvent[Any, Any], resolve: Mapping[str, ResolveRow]) -> None:
+        """`resolve`: by topic."""
+        super().__init__(projection, cast("Mapping[str, Resolve]", resolve))
+        self._key_of, self._row_type = itemgetter(0), tuple
+        self._project = lambda _before, row, _meta: row
+
+    def straight(self, topic: str, records: Sequence[Any]) -> int:
+        """Keep the rows of all records, and return how many records there are; or of none, and return 0."""
+        try:
+            rows = list(self._rows(topic, records))
+        except Exception:  # noqa: BLE001  (the other way says what is wrong with which record)
+            return 0
+        self.rows.update(zip(map(self._key_of, rows), rows, strict=True))
+        return len(records)
+
+    def take_changed(self) -> tuple[dict[Any, Any], set[Any]]:
+        """Return the rows since the last time by key, and their keys."""
+        taken, self.rows = self.rows, {}
+        return taken, set(taken)
+
+    def forget(self, rows_max: int, recent: Iterable[Any]) -> None:
+        """Keep none, as ever."""
+
+    def _rows(self, topic: str, records: Iterable[Any]) -> Iterator[Any]:
+        decoders = self._decoders[topic]
+        for record in records:
+            data = record.value()
+            try:
+                decode = decoders[data[:HEADER_BYTES]]
+            except KeyError:
+                decode = self._decoder(topic, data)
+            if decode is not None:
+                yield decode(data)[0]
 
 
 def _envelope(record: Any, event: Event | None, meta: EventMetadata | None) -> Envelope:

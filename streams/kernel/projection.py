@@ -79,6 +79,11 @@ class Projection(Generic[RowT, Ev]):
         """Whether its rows are keyed by their aggregate, so that each has one source partition and one owner."""
         return self.key is None
 
+    @property
+    def folds_apart(self) -> bool:
+        """Whether its partitions may be folded apart from each other, by processes that do not know of each other."""
+        return self.on_aggregate_key
+
     @cached_property
     def key_field(self) -> str:
         """The name of the row's key field."""

@@ -17,8 +17,9 @@ from schemas.position import Place, Position
 from schemas.registry import SchemaIds
 from streams.kafka.config import Kafka
 from streams.kernel.application import AnyProjection, Application
-from streams.kernel.bulk import BulkFold, Resolve
+from streams.kernel.bulk import BulkFold, BulkRows, Resolve
 from streams.kernel.ignoring import ignores_metadata
+from streams.kernel.row_per_event import RowPerEvent
 from streams.postgres.connection import Connection, connect, connect_to_fold
 from streams.postgres.parking import code_of, parked_keys
 from streams.postgres.tables import Table
@@ -45,6 +46,17 @@ def resolvers(
     }
 
 
+def bulk_fold(application: Application, projection: AnyProjection, ids: SchemaIds) -> BulkFold:
+    """Return the quickest fold of a projection."""
+    if isinstance(projection, RowPerEvent):
+        [codec] = [application.event_codec(each, ids) for each in projection.of if projection.event in each.event_types]
+        [topic] = [application.topics(each).events for each in projection.of if projection.event in each.event_types]
+        fields = tuple(projection.row.model_fields)
+        return BulkRows(projection, {topic: partial(codec.resolve_fields, kind=projection.event, fields=fields)})
+    bare = ignores_metadata(projection.project)
+    return BulkFold(projection, resolvers(application, projection, ids, bare=bare))
+
+
 def build(
     plan: Plan, kafka: Kafka, dsn: str, ids: SchemaIds, places: Mapping[Place, int], part: int = 0, *,
     park: bool = False, limits: Limits | None = None, on_progress: OnProgress = lambda _: None,
@@ -62,13 +74,12 @@ def build(
         saving = opened.enter_context(connect_to_fold(dsn, "replay saves"))
         lock_saves(saving, plan.application.name, plan.reader)
         source = opened.enter_context(BulkSource(kafka, f"replay-{plan.reader.name}-{part}"))
-        bare = ignores_metadata(plan.projection.project)
-        fold = BulkFold(plan.projection, resolvers(plan.application, plan.projection, ids, bare=bare))
+        fold = bulk_fold(plan.application, plan.projection, ids)
         fold.parked = parked_keys(loading.cursor(), plan.application.name, plan.reader, plan.table.shape)
-        complete = not plan.resumed or _load_all(loading, plan.table, fold.rows, limits.rows_max)
+        complete = not (plan.resumed and fold.needs_rows) or _load_all(loading, plan.table, fold.rows, limits.rows_max)
         sink = TableSink(
             (loading, saving), plan.application.name, plan.table, positions, plan.topic_ids,
-            code_of(plan.projection.project), part,
+            code_of(plan.projection.project), part, as_tuples=not fold.needs_rows,
         )  # fmt: skip
         runner = Runner(source, fold, sink, positions, complete, park, limits, on_progress, stopped)
         ended = runner.run()

@@ -6,7 +6,7 @@ Promises: what is in the log is looked at, nothing of it is changed, and nothing
 moment that the log does not reach, or that tells nothing of one of its partitions, is refused before folding.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,6 +80,10 @@ class FoldUntil(BulkFold):
         """`limit_ms`: since 1970 UTC."""
         super().__init__(projection, resolve)
         self._until = Until(limit_ms)
+
+    def straight(self, topic: str, records: Sequence[Any]) -> int:  # noqa: ARG002
+        """Take none: each has to be looked at."""
+        return 0
 
     def decode(self, topic: str, records: Iterable[Any]) -> list[BulkStep]:
         """Return the steps that were decided until then."""

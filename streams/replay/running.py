@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import zip_longest
 from typing import Any, NamedTuple, Protocol
 
@@ -30,7 +31,7 @@ ROWS_MAX = 2_000_000  # a row takes about 1 kB
 
 
 class Share(NamedTuple):
-    """What changed since the last save. `added`: keys of rows that the sink never had; `problems`: what to park."""
+    """What changed since the last save. `added`: keys of rows that are believed to be new; `problems`: what to park."""
 
     rows: Mapping[Any, Any]
     added: set[Any]
@@ -155,12 +156,15 @@ class Runner:
         return True
 
     def _batch(self, place: Place, records: Sequence[Any]) -> None:
-        steps = self.fold.decode(place[0], records)
-        if not self.complete:
+        refused = partial(self._refused, place)
+        if self.complete or not self.fold.needs_rows:
+            self.fold.take(place[0], records, refused)
+        else:
+            steps = self.fold.decode(place[0], records)
             missing = self.fold.missing(steps)
             found = self.sink.load(missing) if missing else {}
             self.fold.rows.update({key: found.get(key) for key in missing})
-        self.fold.fold(steps, lambda refusal: self._refused(place, refusal))
+            self.fold.fold(steps, refused)
         self._reached(place, records[-1].offset() + 1)
 
     def _refused(self, place: Place, refusal: Refusal) -> None:

@@ -13,8 +13,10 @@ from operator import itemgetter
 from typing import Any
 
 from psycopg import sql
+from psycopg.errors import UniqueViolation
 
 from schemas.position import Place
+from schemas.values import construct
 from streams.kernel.errors import Fenced
 from streams.postgres.checkpoints import Move, Reader, move
 from streams.postgres.columns import RowShape
@@ -53,14 +55,14 @@ class Changes:
         (save,) = cursor.execute(sql.SQL(_LAST_SAVE).format(self.name)).fetchone() or (0,)
         return int(save)
 
-    def append(self, cursor: Cursor, save: int, rows: Iterable[tuple[Any, Any]]) -> None:
-        """Add rows (key in the database's form, and row or None)."""
+    def append(self, cursor: Cursor, save: int, rows: Iterable[tuple[Any, tuple[Any, ...] | None]]) -> None:
+        """Add rows (key in the database's form, and values or None)."""
         shape = self._table.shape
-        values, empty = to_values(shape), (None,) * (len(shape.columns) - 1)
+        empty = (None,) * (len(shape.columns) - 1)
         with cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(self.name)) as copy:
             copy.set_types(["integer", "boolean", *(each.type for each in shape.columns)])
-            for key, row in rows:
-                copy.write_row((save, True, key, *empty) if row is None else (save, False, *values(row)))
+            for key, values in rows:
+                copy.write_row((save, True, key, *empty) if values is None else (save, False, *values))
 
     def merge(self, cursor: Cursor) -> None:
         """Bring the table up to the changes, and drop them."""
@@ -81,14 +83,15 @@ class TableSink:
 
     def __init__(
         self, connections: tuple[Connection, Connection], application: str, table: Table, at: Mapping[Place, int],
-        topic_ids: Mapping[str, str], code: str, part: int = 0,
+        topic_ids: Mapping[str, str], code: str, part: int = 0, *, as_tuples: bool = False,
     ) -> None:  # fmt: skip
-        """`connections`: to load and to save on, which happen at the same time."""
+        """`connections`: to load and to save on, which happen at the same time. `as_tuples`: rows are their values."""
         self._loading, self._saving = connections
         self._application, self._table, self._at, self._topic_ids, self._code = (
             application, table, dict(at), topic_ids, code,
         )  # fmt: skip
         self._reader = Reader(table.projection.name, table.projection.version)
+        self._to_values = of_tuples(table.shape) if as_tuples else to_values(table.shape)
         self._changes = Changes(application, table, part)
         self._changed: set[Any] = set()  # keys with changes that are not in the table
         self._size = 0  # of the changes, in rows
@@ -107,32 +110,57 @@ class TableSink:
     def save(self, share: Share, rows: Mapping[Any, Any] | None) -> None:
         """Keep the changed rows. With all `rows`, everything comes to stand in the table itself.
 
+        Where there is a row per event, the table may have some of the rows that are said to be new, of earlier events
+        or of another part's: then these replace them.
+
         Raises:
             Fenced: another replay moved the checkpoints.
             Unwritable: the database does not take a row.
         """
         try:
-            self._transact(share, rows)
+            try:
+                self._transact(share, rows)
+            except UniqueViolation:
+                self._transact(share._replace(added=set()), rows)
         except REFUSALS as error:
             raise Unwritable(self._refusal(share.rows, error)) from error
 
     def _transact(self, share: Share, rows: Mapping[Any, Any] | None) -> None:
-        # A row that was deleted, which is only noted so far, and has come again is still in the table.
-        new = share.added - self._changed
-        added = [row for key in new if (row := share.rows[key]) is not None]
-        changed = share.rows.keys() - new
+        added, changed = self._apart(share)
         with self._saving.transaction(), self._saving.cursor() as cursor:
             self._move(cursor, share.positions)
             for place, problem in share.problems:
                 park(cursor, self._application, self._reader, place, [problem], self._table.shape, self._code)
             self._copy(cursor, self._table.name, added)
             if rows is None:
-                self._append(cursor, {key: share.rows[key] for key in changed})
+                self._append(cursor, changed)
             else:
-                self._apply(cursor, {key: rows[key] for key in self._changed | changed})
+                self._settle(cursor, changed, rows)
         self._at.update(share.positions)
-        self._changed = set() if rows is not None else self._changed | changed
-        self._size = 0 if rows is not None else self._size + len(changed)
+        if rows is None:
+            self._changed.update(changed)
+            self._size += len(changed)
+        else:
+            self._changed, self._size = set(), 0
+
+    def _apart(self, share: Share) -> tuple[list[Any], Mapping[Any, Any]]:
+        """Return the rows that are new to the table, and those that are not, by key, None where one is to go."""
+        # A row that was deleted, which is only noted so far, and has come again is still in the table.
+        new = share.added - self._changed if self._changed else share.added
+        if len(new) == len(share.rows):  # as with a row per event, whose replay would spend a third of itself below
+            return [row for row in share.rows.values() if row is not None], {}
+        added = [row for key in new if (row := share.rows[key]) is not None]
+        return added, {key: row for key, row in share.rows.items() if key not in new}
+
+    def _settle(self, cursor: Cursor, changed: Mapping[Any, Any], rows: Mapping[Any, Any]) -> None:
+        """Bring the table up to everything that has changed. `rows`: those in memory, mostly all of these."""
+        behind = self._changed | changed.keys()
+        if behind <= rows.keys():
+            self._apply(cursor, {key: rows[key] for key in behind})
+        else:
+            self._append(cursor, changed)
+            self._changes.merge(cursor)
+            self._save = self._changes.make(cursor)
 
     def _refusal(self, rows: Mapping[Any, Any], error: Exception) -> str:
         """Say which row the database does not take, found by halving."""
@@ -141,8 +169,12 @@ class TableSink:
             half = kept[: len(kept) // 2]
             kept = half if self._is_refused(half) else kept[len(half) :]
         why = str(error).partition("\n")[0]
-        found = repr(kept[0]) if kept and self._is_refused(kept) else "a row"
+        found = self._shown(kept[0]) if kept and self._is_refused(kept) else "a row"
         return f"the database does not take {found} of {name}: {why}. Mend the code and begin anew with --restart"
+
+    def _shown(self, row: Any) -> str:
+        names = self._table.shape.row.model_fields
+        return repr(construct(self._table.shape.row, dict(zip(names, row, strict=True))) if type(row) is tuple else row)
 
     def _is_refused(self, rows: list[Any]) -> bool:
         try:
@@ -163,8 +195,9 @@ class TableSink:
     def _append(self, cursor: Cursor, rows: Mapping[Any, Any]) -> None:
         if rows:
             self._save += 1
-            write = self._table.shape.key_to_column
-            self._changes.append(cursor, self._save, ((write(key), row) for key, row in rows.items()))
+            write, values = self._table.shape.key_to_column, self._to_values
+            told = ((write(key), None if row is None else values(row)) for key, row in rows.items())
+            self._changes.append(cursor, self._save, told)
 
     def _apply(self, cursor: Cursor, rows: Mapping[Any, Any]) -> None:
         """Update and delete rows of the table, and empty the changes."""
@@ -189,7 +222,7 @@ class TableSink:
             copy.set_types([each.type for each in shape.columns])
             write = copy.write_row
             # In key order, so that neighbours go into the same pages of table and index.
-            for values in sorted(map(to_values(shape), rows), key=itemgetter(0)):
+            for values in sorted(map(self._to_values, rows), key=itemgetter(0)):
                 write(values)
 
 
@@ -199,3 +232,13 @@ def to_values(shape: RowShape) -> Callable[[Any], tuple[Any, ...]]:
         pick = itemgetter(*(each.name for each in shape.columns))
         return lambda row: pick(row.__dict__)
     return shape.to_columns
+
+
+def of_tuples(shape: RowShape) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Return the same function for rows that are given as the tuple of their fields."""
+    writes = [each.write for each in shape.columns]
+    if not any(writes):
+        return lambda row: row
+    return lambda row: tuple(
+        value if write is None or value is None else write(value) for write, value in zip(writes, row, strict=True)
+    )

@@ -16,7 +16,8 @@ from schemas.position import Place
 from streams.kafka.config import Kafka
 
 BATCH_RECORDS = 10_000
-WAIT_S = 0.05
+WAIT_S = 0.01
+BACKOFF_MS = 10  # after a full queue; librdkafka's second is longer than the queue lasts
 TIMEOUT_S = 30.0
 PREFETCHED_RECORDS = 200_000
 PREFETCHED_KB = 64 * 1024  # a consumer, of which there are two at most
@@ -35,10 +36,13 @@ class BulkSource(Closing):
             fetch_max_bytes=16 * 1024 * 1024,
             max_partition_fetch_bytes=8 * 1024 * 1024,
             fetch_wait_max_ms=50,
+            fetch_queue_backoff_ms=BACKOFF_MS,
         )
         self._consumer = Consumer(self._settings)
         self._ahead: Consumer | None = None
         self._expected: tuple[Place, int] | None = None
+        # Ends of partitions, where there is nothing but markers: from the offset after the last record to the next one.
+        self._empty: dict[Place, tuple[int, int]] = {}
 
     def close(self) -> None:
         """Let go of the consumers."""
@@ -65,11 +69,12 @@ class BulkSource(Closing):
         Raises:
             KafkaException: the cluster cannot be read.
         """
-        if start >= end:
+        first, after = self._empty.get(place, (start, start))
+        if start >= end or first <= start < end <= after:
             return
         consumer = self._taking(place, start, then)
         try:
-            yield from self._until(consumer, end)
+            yield from self._until(consumer, place, start, end)
         finally:
             consumer.unassign()
 
@@ -85,15 +90,18 @@ class BulkSource(Closing):
         self._expected = then
         return self._consumer
 
-    def _until(self, consumer: Consumer, end: int) -> Iterator[list[Message]]:
+    def _until(self, consumer: Consumer, place: Place, at: int, end: int) -> Iterator[list[Message]]:
         while True:
             records = consumer.consume(BATCH_RECORDS, WAIT_S) or _waited(consumer)
             ended = _take_off_the_end(records)
-            if records and records[-1].offset() >= end - 1:
-                ended, records = True, [each for each in records if each.offset() < end]
+            at = records[-1].offset() + 1 if records else at
+            if ended is not None:
+                self._empty[place] = at, ended
+            if at >= end:
+                records = [each for each in records if each.offset() < end]
             if records:
                 yield records
-            if ended:
+            if ended is not None or at >= end:
                 return
 
 
@@ -104,11 +112,11 @@ def _waited(consumer: Consumer) -> list[Message]:
     return [record]
 
 
-def _take_off_the_end(records: list[Message]) -> bool:
-    """Remove the mark of the partition's end, which is the last where there is one; return whether there was."""
+def _take_off_the_end(records: list[Message]) -> int | None:
+    """Remove the mark of the partition's end, which is the last where there is one; return its offset."""
     if records[-1].error() is None:
-        return False
-    error = records.pop().error()
-    if error.code() != KafkaError._PARTITION_EOF:
-        raise KafkaException(error)
-    return True
+        return None
+    mark = records.pop()
+    if mark.error().code() != KafkaError._PARTITION_EOF:
+        raise KafkaException(mark.error())
+    return int(mark.offset())

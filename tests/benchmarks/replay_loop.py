@@ -16,6 +16,7 @@ from streams.domain.shop.accounts import account
 from streams.domain.shop.projections import customer_summary
 from streams.kernel.application import Application
 from streams.kernel.projection import Projection
+from streams.kernel.row_per_event import RowPerEvent
 from tests.benchmarks.projections import application
 
 
@@ -38,9 +39,8 @@ def _purchase_id(event: PurchaseRecorded) -> str:
     return event.purchase_id
 
 
-purchases = Projection(
-    "purchases", version=1, row=PurchaseRow, of=[account], project=project_purchase, key=_purchase_id
-)
+purchases = RowPerEvent("purchases", version=1, row=PurchaseRow, of=[account], event=PurchaseRecorded)
+by_hand = Projection("by_hand", version=1, row=PurchaseRow, of=[account], project=project_purchase, key=_purchase_id)
 
 
 def versions(name: str) -> Application:
@@ -51,7 +51,7 @@ def versions(name: str) -> Application:
 
 def before(name: str) -> Application:
     """Return the application as it was before: what readers see."""
-    return replace(application(name), projections=[customer_summary, purchases])
+    return replace(application(name), projections=[customer_summary, purchases, by_hand])
 
 
 # What the processes of a replay import.
