@@ -16,6 +16,7 @@ from streams.domain.shop.app import shop
 from streams.domain.shop.projections import Custom, Sale, customer_summary, daily_sales, project_customer
 from streams.kernel.application import AnyProjection, Application
 from streams.kernel.projection import Projection
+from streams.kernel.row_per_event import RowPerEvent
 
 NAME = "REPLAY_TEST_NAME"  # a variable; one that began with KAFOLD_ would be taken for a setting
 POISON = "poison"  # the purchase that a bad projection does not take
@@ -89,6 +90,8 @@ same_days = replace(daily_sales, version=2)
 purchases = Projection(
     "purchases", version=1, row=PurchaseRow, of=[account], project=project_purchase, key=_purchase_id
 )
+per_purchase = RowPerEvent("per_purchase", version=1, row=PurchaseRow, of=[account], event=PurchaseRecorded)
+per_purchase_v2 = replace(per_purchase, version=2)
 
 
 def shop_with(*more: AnyProjection, name: str | None = None) -> Application:
@@ -102,3 +105,5 @@ wrong = shop_with(wrong_summary)
 fearful = shop_with(fearful_summary)
 unwritable = shop_with(unwritable_summary)
 plain = shop_with()
+before_per_purchase = shop_with(per_purchase)
+with_per_purchase = shop_with(per_purchase, per_purchase_v2)

@@ -12,7 +12,7 @@ from pydantic import Field, create_model
 from schemas.changes import changes
 from schemas.codec import event_codec, message_schema
 from schemas.compatibility import Mode, breaks
-from schemas.errors import DefinitionError, InvalidValue, UnreadableVersion, UpcasterFailed, WrongType
+from schemas.errors import DecodingError, DefinitionError, InvalidValue, UnreadableVersion, UpcasterFailed, WrongType
 from schemas.history import History
 from schemas.messages import AggregateId, Event
 from schemas.metadata import EventMetadata
@@ -113,6 +113,31 @@ def test_every_version_decodes_into_todays_class(old: Event, day: date | None) -
     assert today(ids).decode(data) == (expected, METADATA)
     assert today(ids).decode_metadata(data) == METADATA
     assert today(ids).decode(today(ids).encode(expected, METADATA)) == (expected, METADATA)
+
+
+def test_fields_alone_are_those_of_the_whole_message() -> None:
+    ids = MemoryIds()
+    codec, names = today(ids), ("cents", "day", "sale_id")
+    old = V2.Sold(sale_id="1", first_name="Ada", last_name="Lovelace", dollars=3)
+    new = Bought(sale_id="2", buyer=Buyer(first_name="A", last_name="L"), cents=5, day=date(1843, 1, 2), tags=["x"])
+    for data, values in (
+        (written(old, ids), (300, None, "1")),
+        (codec.encode(new, METADATA), (5, date(1843, 1, 2), "2")),
+    ):
+        kind, decode = codec.resolve_fields(data, kind=Bought, fields=names)
+        assert (kind, decode(data)) == (Bought, (values, None))
+        with pytest.raises(DecodingError, match=r"Sold|Bought"):
+            decode(data[:-1])
+
+
+def test_fields_alone_of_a_version_that_lacks_them_are_their_defaults() -> None:
+    ids = MemoryIds()
+    data = written(V2.Sold(sale_id="1", first_name="A", last_name="L", dollars=3), ids)
+    codec = event_codec(
+        "t", "shop.sale", [V3.Sold], ids, Evolution(History({"sale.Sold": HISTORY.versions["sale.Sold"]}))
+    )
+    _, decode = codec.resolve_fields(data, kind=V3.Sold, fields=("day", "dollars"))
+    assert decode(data) == ((None, 3), None)
 
 
 def test_the_whole_history_has_its_way() -> None:
