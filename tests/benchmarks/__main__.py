@@ -5,9 +5,11 @@ One that has a `quick(as_json: bool)` too does the same on little data with `--q
 
 import argparse
 import importlib
+from importlib.util import find_spec
 from pathlib import Path
 
-NOT_BENCHMARKS = {"__init__", "__main__", "measuring"}
+NOT_BENCHMARKS = {"__init__", "__main__", "measuring", "processes", "visibility"}
+PEERS = ("eventsourcing", "quixstreams")
 
 
 def names() -> list[str]:
@@ -23,6 +25,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print a JSON object on the last line")
     parser.add_argument("--quick", action="store_true", help="on little data, for those that can")
     arguments = parser.parse_args()
+    if missing := [each for each in PEERS if find_spec(each) is None]:
+        parser.error(
+            f"not installed: {', '.join(missing)}; `make .venv/bench.stamp` installs what is measured beside us"
+        )
     for name in arguments.names or names():
         if name not in names():
             parser.error(f"no benchmark {name!r}; there are: {', '.join(names())}")
