@@ -1,23 +1,27 @@
 """The watchdog: a thread that ends the process when its work cannot be trusted to end or to go on by itself.
 
-After some rebalances Faust's fetcher dies without a word, and after a crash its shutdown may hang. A processor has been
-seen to stand still for minutes while a broker restarted again and again. A part that does nothing holds its partitions
-and looks alive, which is worse than one that is dead: its supervisor starts another.
+After some rebalances Faust's fetcher dies without a word, and after a crash its shutdown may hang. A processor that tells its
+offsets while the broker goes away may wait for ever. A part that does nothing holds its partitions and looks alive,
+which is worse than one that is dead: its supervisor starts another.
 
 Promises: a process whose work failed, or went round no more for `stall_s_max`, or takes longer than `stop_s_max` to
-stop, is gone. Ending it anywhere is safe, since what a worker or a processor does is one transaction.
+stop, or waits for a call that should have given up, is gone, and has said where it stood. Ending it anywhere is safe, since what a worker or a processor does is one
+transaction.
 """
 
 import logging
 import os
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Protocol
 
 EXIT_FAILED = 1
 EXIT_STALLED = 70
 TURN_S = 0.25
+OVERDUE_S_MAX = 5.0
 
 
 class Limits(Protocol):
@@ -35,16 +39,25 @@ class Limits(Protocol):
 
 
 class Watchdog:
-    """Watches one part. `idle_s`: for how long it has not gone round; `busy_s`: how long one batch has taken."""
+    """Watches one part. `idle_s`: for how long it has not gone round; `busy_s`: how long one batch has taken.
+
+    `overdue_s`: by how much a call has outlasted its own timeout, after which it is not believed to return.
+    """
 
     def __init__(
-        self, part: str, limits: Limits, idle_s: Callable[[], float], busy_s: Callable[[], float] = lambda: 0.0
+        self,
+        part: str,
+        limits: Limits,
+        idle_s: Callable[[], float],
+        busy_s: Callable[[], float] = lambda: 0.0,
+        overdue_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """Take what to look at; `start` begins to look."""
         self._part = part
         self._limits = limits
         self._idle_s = idle_s
         self._busy_s = busy_s
+        self._overdue_s = overdue_s
         self._stopping_since: float | None = None
         self._error: BaseException | None = None
         self._done = threading.Event()
@@ -80,11 +93,24 @@ class Watchdog:
             return f"it has not gone round for {self._idle_s():.0f} s"
         if self._busy_s() > self._limits.stall_s_max:
             return f"one batch has taken {self._busy_s():.0f} s"
+        if self._overdue_s() > OVERDUE_S_MAX:
+            return f"a call is {self._overdue_s():.0f} s beyond its timeout"
         return None
 
     def _watch(self) -> None:
         while not self._done.wait(TURN_S):
             verdict = self.verdict(time.monotonic())
             if verdict is not None:
-                logging.getLogger(f"kafold.{self._part}").error("the %s is ended: %s", self._part, verdict)
+                log = logging.getLogger(f"kafold.{self._part}")
+                log.error("the %s is ended: %s. It stood here:\n%s", self._part, verdict, standing())
                 os._exit(EXIT_FAILED if self._error else EXIT_STALLED)
+
+
+def standing() -> str:
+    """Return where each thread of this process stands, but for the one that asks."""
+    names = {each.ident: each.name for each in threading.enumerate()}
+    return "".join(
+        f"{names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}"
+        for ident, frame in sys._current_frames().items()  # noqa: SLF001 - the documented way; no public one
+        if ident != threading.get_ident()
+    )

@@ -97,7 +97,12 @@ class CommandProcessor:
         self._recovery = Recovery(kafka, self._consumer, dedupe_window_s)
         self._watched = watched or Watched()
         self._snapshotting = Snapshotting(self._memories.codecs, snapshot_events, self._watched.snapshots)
-        self._watched.watch(self._consumer, self._positions, lambda: len(self._recovery))
+        self._watched.watch(
+            self._consumer,
+            self._positions,
+            lambda: len(self._recovery),
+            lambda: self._transactions.overdue_s(),
+        )
         self._consumer.subscribe(
             list(self._lanes), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )

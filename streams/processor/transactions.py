@@ -7,6 +7,7 @@ before the records were delivered are compared with the delivery reports, and no
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -42,6 +43,7 @@ class Transactions:
         self._failures: list[KafkaError] = []
         self._is_alone = True  # as far as can be seen, nobody else writes where `produce` has to tell offsets
         self._ends = Ends()
+        self._telling_since: float | None = None
         self._watch = CoordinatorWatch(_LOG)
         settings = kafka.producer(
             transactional_id=transactional_id,
@@ -126,10 +128,20 @@ class Transactions:
     def send_offsets(self, consumed: Mapping[tuple[str, int], int], group: Any) -> None:
         """Put the consumed offsets into the transaction, on behalf of the group member in `group`.
 
-        It takes two round trips, which records that were produced before have for their delivery.
+        It takes two round trips, which records that were produced before have for their delivery. Where the group's
+        coordinator has gone it may never return (librdkafka's issue 5456): see `overdue_s`.
         """
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in consumed.items()]
-        self._or_abort(lambda: self._producer.send_offsets_to_transaction(offsets, group, CALL_TIMEOUT_S))
+        self._telling_since = time.monotonic()
+        try:
+            self._or_abort(lambda: self._producer.send_offsets_to_transaction(offsets, group, CALL_TIMEOUT_S))
+        finally:
+            self._telling_since = None
+
+    def overdue_s(self) -> float:
+        """Return by how much a call has outlasted its timeout. Ask from another thread."""
+        since = self._telling_since
+        return 0.0 if since is None else max(0.0, time.monotonic() - since - CALL_TIMEOUT_S)
 
     def commit(self) -> None:
         """Commit the records together with the consumed offsets.

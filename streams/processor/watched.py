@@ -33,15 +33,24 @@ class Watched:
         self._newest_s: dict[Place, float] = {}
         self._positions: Callable[[], dict[Place, int]] = dict
         self._recovering: Callable[[], int] = lambda: 0
+        self.overdue_s: Callable[[], float] = lambda: 0.0
         self._consumer: Consumer | None = None
         self._joined = False
         self._turned_at = time.monotonic()
 
     def watch(
-        self, consumer: Consumer, positions: Callable[[], dict[Place, int]], recovering: Callable[[], int]
+        self,
+        consumer: Consumer,
+        positions: Callable[[], dict[Place, int]],
+        recovering: Callable[[], int],
+        overdue_s: Callable[[], float],
     ) -> None:
-        """Begin to look at a processor: its consumer, the next offset of what it owns, and what it does not yet."""
+        """Begin to look at a processor: its consumer, the next offset of what it owns, and what it does not yet.
+
+        `overdue_s`: by how much a call of its transactions has outlasted its timeout.
+        """
         self._consumer, self._positions, self._recovering = consumer, positions, recovering
+        self.overdue_s = overdue_s
 
     def turned(self) -> None:
         """Say that the processor's loop goes round."""

@@ -1,6 +1,7 @@
 """The write side under kill -9, stops and takeovers: whatever happens, the oracle holds."""
 
 import random
+import re
 import signal
 import subprocess
 from functools import partial
@@ -77,5 +78,6 @@ def test_a_processor_that_hangs_ends_itself(processors: Processors, judge: Judge
     judge.send(301, 100)
     wait_until(lambda: hung.poll() is not None, "its watchdog has ended it", 90)
     assert hung.poll() == EXIT_STALLED
+    assert re.search(r"It stood here:\n(.*\n)*MainThread:\n(.*\n)*.* in send_offsets\n", processors.log())
     processors.start(0)
     judge.judge()
