@@ -1,12 +1,12 @@
 """The watchdog: a thread that ends the process when its work cannot be trusted to end or to go on by itself.
 
-After some rebalances Faust's fetcher dies without a word, and after a crash its shutdown may hang. A processor that tells its
-offsets while the broker goes away may wait for ever. A part that does nothing holds its partitions and looks alive,
-which is worse than one that is dead: its supervisor starts another.
+After some rebalances Faust's fetcher dies without a word, and after a crash its shutdown may hang. A processor that
+tells its offsets while the broker goes away may wait for ever (librdkafka's issue 5456). A part that does nothing holds
+its partitions and looks alive, which is worse than one that is dead: its supervisor starts another.
 
-Promises: a process whose work failed, or went round no more for `stall_s_max`, or takes longer than `stop_s_max` to
-stop, or waits for a call that should have given up, is gone, and has said where it stood. Ending it anywhere is safe, since what a worker or a processor does is one
-transaction.
+Promises: a process whose work failed, or went round no more for `stall_s_max`, or waits for a call that should have
+given up, or takes longer than `stop_s_max` to stop, is gone, and has said where it stood. Ending it anywhere is safe,
+since what a worker or a processor does is one transaction.
 """
 
 import logging
