@@ -56,7 +56,7 @@ class Stuck:
 def test_offsets_that_are_never_told_are_overdue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CALL_TIMEOUT_S", 0.05)
     transactions, stuck = Transactions.__new__(Transactions), Stuck()
-    transactions._producer, transactions._telling_since = stuck, None  # type: ignore[assignment]
+    transactions._producer, transactions._telling_since = stuck, None
     assert transactions.overdue_s() == 0.0
     thread = threading.Thread(target=transactions.send_offsets, args=({}, None), name="teller")
     thread.start()
