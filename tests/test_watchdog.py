@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
+from streams.kernel.errors import TransactionAborted
 from streams.processor import transactions as module
+from streams.processor.ends import Ends
 from streams.processor.transactions import Transactions
 from streams.watchdog import OVERDUE_S_MAX, Watchdog, standing
 from tests.waiting import wait_until
@@ -66,3 +69,43 @@ def test_offsets_that_are_never_told_are_overdue(monkeypatch: pytest.MonkeyPatch
     stuck.freed.set()
     thread.join()
     assert transactions.overdue_s() == 0.0
+
+
+class Slow(Stuck):
+    """A producer that gives up telling offsets, and takes its time to abort."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aborting = threading.Event()
+
+    def send_offsets_to_transaction(self, *_: Any) -> None:
+        raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION, "gone", txn_requires_abort=True))
+
+    def poll(self, _: float) -> None:
+        """There are no reports."""
+
+    def abort_transaction(self, _: float) -> None:
+        self.aborting.set()
+        self.freed.wait()
+
+
+def test_the_abort_after_offsets_that_were_refused_is_not_overdue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CALL_TIMEOUT_S", 0.0)
+    transactions, slow = Transactions.__new__(Transactions), Slow()
+    transactions._producer, transactions._telling_since = slow, None
+    transactions._failures, transactions._ends = [], Ends()
+    refused: list[Exception] = []
+
+    def tell() -> None:
+        try:
+            transactions.send_offsets({}, None)
+        except TransactionAborted as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=tell)
+    thread.start()
+    assert slow.aborting.wait(10)
+    assert transactions.overdue_s() == 0.0
+    slow.freed.set()
+    thread.join()
+    assert len(refused) == 1

@@ -132,9 +132,13 @@ class Transactions:
         coordinator has gone it may never return (librdkafka's issue 5456): see `overdue_s`.
         """
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in consumed.items()]
+        self._or_abort(lambda: self._tell(offsets, group))
+
+    def _tell(self, offsets: list[TopicPartition], group: Any) -> None:
+        # This call alone: an abort after it has a timeout of its own.
         self._telling_since = time.monotonic()
         try:
-            self._or_abort(lambda: self._producer.send_offsets_to_transaction(offsets, group, CALL_TIMEOUT_S))
+            self._producer.send_offsets_to_transaction(offsets, group, CALL_TIMEOUT_S)
         finally:
             self._telling_since = None
 
