@@ -120,13 +120,13 @@ class MessageCodec(Generic[M, T]):
         if today.model is kind and not way.upcasters and not self._validate:
             shape = _resolved(written, today, schema_id)
             return kind, fields_decoder(shape, fields, METADATA_FIELD, told=self._subject(written))
-        decode = self._decoders.get(data[:HEADER_BYTES]) or self._make_decoder(data)
+        model, decode = self.resolve(data)
 
         def decode_fields(data: bytes) -> tuple[tuple[Any, ...], None]:
             message = decode(data)[0].__dict__
             return tuple(message[name] for name in fields), None
 
-        return today.model, decode_fields
+        return model, decode_fields
 
     def validating(self) -> "MessageCodec[M, T]":
         """Return a codec of the same topic that validates whatever it decodes: for events that come from elsewhere."""

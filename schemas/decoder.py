@@ -26,46 +26,49 @@ def decoder(shape: RecordShape, *, validate: bool = False, told: str = "") -> Ca
 
     It raises a DecodingError for whatever is wrong with the bytes; `told` (the subject) begins its text.
     """
-    reader = _Reader(validate=validate, told=told)
-    with reader.guarded():
-        values = reader.fields(shape)
-        reader.source.line("if i != len(data): raise uneven(data, i)")
-        reader.source.line(f"return {reader.make(shape, values)}")
-    return reader.source.compiled(_NAMES)
+    return _whole(shape, lambda reader, values: reader.make(shape, values), validate=validate, told=told)
 
 
 def message_decoder(
     shape: RecordShape, metadata: str, *, validate: bool = False, told: str = ""
 ) -> Callable[[bytes], tuple[Any, Any]]:
     """Return the function (header and body) → (message, metadata); `metadata` is the name of the metadata's field."""
-    reader = _Reader(validate=validate, told=told)
-    with reader.guarded():
-        values = reader.fields(shape)
-        reader.source.line("if i != len(data): raise uneven(data, i)")
+
+    def made(reader: "_Reader", values: dict[str, str]) -> str:
         apart = values.pop(metadata)
-        reader.source.line(f"return {reader.make(shape, values)}, {apart}")
-    return reader.source.compiled(_NAMES)
+        return f"{reader.make(shape, values)}, {apart}"
+
+    return _whole(shape, made, validate=validate, told=told)
 
 
 def bare_decoder(shape: RecordShape, metadata: str, *, told: str = "") -> Callable[[bytes], tuple[Any, None]]:
     """Return the function (header and body) → (message, None), which passes over the metadata instead of making it."""
-    reader = _Reader(validate=False, told=told)
-    with reader.guarded():
-        values = reader.fields(shape, passed=metadata)
-        reader.source.line("if i != len(data): raise uneven(data, i)")
-        reader.source.line(f"return {reader.make(shape, values)}, None")
-    return reader.source.compiled(_NAMES)
+    return _whole(shape, lambda reader, values: f"{reader.make(shape, values)}, None", passed=metadata, told=told)
 
 
 def fields_decoder(
     shape: RecordShape, fields: Sequence[str], metadata: str, *, told: str = ""
 ) -> Callable[[bytes], tuple[tuple[Any, ...], None]]:
     """Return the function (header and body) → (the fields' values, None), which makes no message at all."""
-    reader = _Reader(validate=False, told=told)
+    return _whole(
+        shape, lambda _, values: f"({', '.join(values[name] for name in fields)},), None", passed=metadata, told=told
+    )
+
+
+def _whole(
+    shape: RecordShape,
+    made: "Callable[[_Reader, dict[str, str]], str]",
+    *,
+    passed: str | None = None,
+    validate: bool = False,
+    told: str = "",
+) -> Callable[[bytes], Any]:
+    """Return the function that reads a whole body, up to its last byte, and returns the expression that is `made`."""
+    reader = _Reader(validate=validate, told=told)
     with reader.guarded():
-        values = reader.fields(shape, passed=metadata)
+        values = reader.fields(shape, passed=passed)
         reader.source.line("if i != len(data): raise uneven(data, i)")
-        reader.source.line(f"return ({', '.join(values[name] for name in fields)},), None")
+        reader.source.line(f"return {made(reader, values)}")
     return reader.source.compiled(_NAMES)
 
 

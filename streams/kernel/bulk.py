@@ -9,7 +9,7 @@ Promises: pure; rows equal those of `fold`, event for event; where an event cann
 before it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -24,10 +24,10 @@ from streams.kernel.row_per_event import RowPerEvent
 
 # No metadata where nobody looks at it.
 Decoded: TypeAlias = tuple[Event, EventMetadata | None]
-# Of a record's bytes: its type, and the function that decodes records that begin with the same five bytes.
-Resolve = Callable[[bytes], tuple[type[Event], Callable[[bytes], Decoded]]]
+# Of a record's first five bytes (None: it has none): its type, and the function that decodes records that begin so.
+Resolve = Callable[[Any], tuple[type[Event], Callable[[bytes], Decoded]]]
 # The same, with a row's values, in order, in the event's place.
-ResolveRow = Callable[[bytes], tuple[type[Event], Callable[[bytes], tuple[tuple[Any, ...], None]]]]
+ResolveRow = Callable[[Any], tuple[type[Event], Callable[[bytes], tuple[tuple[Any, ...], None]]]]
 # Row key, event, metadata, record; event None: the error says why there is none.
 BulkStep: TypeAlias = tuple[Any, Event | None, EventMetadata | None, Any, Exception | None]
 
@@ -37,6 +37,21 @@ class Refusal(NamedTuple):
 
     problem: Problem
     row: Any
+
+
+class _Decoders(dict[Any, Callable[[bytes], Decoded] | None]):
+    """By the first five bytes, what decodes records that begin so; None: they are passed over.
+
+    What is not in it yet is resolved, which raises a DecodingError where nothing can decode it.
+    """
+
+    def __init__(self, resolve: Resolve, event_types: Collection[type[Event]]) -> None:
+        self._resolve, self._event_types = resolve, event_types
+
+    def __missing__(self, header: bytes | None) -> Callable[[bytes], Decoded] | None:
+        kind, decode = self._resolve(header)
+        self[header] = decode if kind in self._event_types else None
+        return self[header]
 
 
 class BulkFold:
@@ -53,12 +68,10 @@ class BulkFold:
         self._added: set[Any] = set()
         self._changed: set[Any] = set()  # what was added only once is not among them
         self.parked = ParkedKeys()
-        self._event_types = projection.event_types
         self._row_type: type[Any] = projection.row
         self._new_row = projection.new_row
         self._project: Callable[[Any, Any, Any], Any] = projection.project
-        self._resolve = resolve
-        self._decoders: dict[str, dict[bytes, Callable[[bytes], Decoded] | None]] = {topic: {} for topic in resolve}
+        self._decoders = {topic: _Decoders(each, projection.event_types) for topic, each in resolve.items()}
         self._key_of = _key_of(projection)
 
     def take(self, topic: str, records: Sequence[Any], on_refusal: Callable[[Refusal], None]) -> None:
@@ -76,10 +89,7 @@ class BulkFold:
         try:
             for record in records:
                 data = record.value()
-                try:
-                    decode = decoders[data[:HEADER_BYTES]]
-                except KeyError:
-                    decode = self._decoder(topic, data)
+                decode = decoders[data[:HEADER_BYTES]]
                 if decode is None:
                     continue
                 event, meta = decode(data)
@@ -106,13 +116,10 @@ class BulkFold:
         for record in records:
             data = record.value()
             try:
-                decode = decoders[data[:HEADER_BYTES]]
-            except (KeyError, TypeError):
-                try:
-                    decode = self._decoder(topic, data)
-                except DecodingError as error:
-                    add((None, None, None, record, error))
-                    continue
+                decode = decoders[None if data is None else data[:HEADER_BYTES]]
+            except DecodingError as error:
+                add((None, None, None, record, error))
+                continue
             if decode is None:
                 continue
             try:
@@ -168,12 +175,6 @@ class BulkFold:
         kept = list(recent)[-rows_max:] if rows_max else []
         self.rows = {key: self.rows[key] for key in kept}
 
-    def _decoder(self, topic: str, data: bytes) -> Callable[[bytes], Decoded] | None:
-        kind, decode = self._resolve[topic](data)
-        wanted = decode if kind in self._event_types else None
-        self._decoders[topic][data[:HEADER_BYTES]] = wanted
-        return wanted
-
     def _waits(self, key: Any, record: Any, error: Exception | None, on_refusal: Callable[[Refusal], None]) -> bool:
         """Return whether the step has to wait, and park its message's key if its row's is not known."""
         message_key, parked = record.key() or b"", self.parked
@@ -224,10 +225,7 @@ class BulkRows(BulkFold):
         decoders = self._decoders[topic]
         for record in records:
             data = record.value()
-            try:
-                decode = decoders[data[:HEADER_BYTES]]
-            except KeyError:
-                decode = self._decoder(topic, data)
+            decode = decoders[data[:HEADER_BYTES]]
             if decode is not None:
                 yield decode(data)[0]
 

@@ -54,7 +54,7 @@ def run(
         TopicProblem: a topic is missing, or could lose events (the retention guard).
     """
     stop, watched = threading.Event(), Watched()
-    watchdog = Watchdog("processor", LIMITS, watched.idle_s, overdue_s=lambda: watched.overdue_s())
+    watchdog = Watchdog("processor", LIMITS, watched.idle_s, overdue_s=watched.overdue_s)
 
     def end(*_: object) -> None:
         stop.set()

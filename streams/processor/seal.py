@@ -64,7 +64,7 @@ def files_of(path: Path) -> Files | None:
     try:
         manifest = _manifest(path)
         return Files(manifest, (path / manifest).read_bytes(), _logs(path))
-    except (OSError, UnicodeDecodeError, ValueError):
+    except (OSError, ValueError):
         return None
 
 

@@ -33,7 +33,7 @@ class Watched:
         self._newest_s: dict[Place, float] = {}
         self._positions: Callable[[], dict[Place, int]] = dict
         self._recovering: Callable[[], int] = lambda: 0
-        self.overdue_s: Callable[[], float] = lambda: 0.0
+        self._overdue_s: Callable[[], float] = lambda: 0.0
         self._consumer: Consumer | None = None
         self._joined = False
         self._turned_at = time.monotonic()
@@ -47,10 +47,10 @@ class Watched:
     ) -> None:
         """Begin to look at a processor: its consumer, the next offset of what it owns, and what it does not yet.
 
-        `overdue_s`: by how much a call of its transactions has outlasted its timeout.
+        `overdue_s`: what `overdue_s` is to return.
         """
         self._consumer, self._positions, self._recovering = consumer, positions, recovering
-        self.overdue_s = overdue_s
+        self._overdue_s = overdue_s
 
     def turned(self) -> None:
         """Say that the processor's loop goes round."""
@@ -59,6 +59,10 @@ class Watched:
     def idle_s(self) -> float:
         """Return for how long the processor's loop has not gone round."""
         return time.monotonic() - self._turned_at
+
+    def overdue_s(self) -> float:
+        """Return by how much a call of the processor's transactions has outlasted its timeout."""
+        return self._overdue_s()
 
     def joined(self) -> None:
         """Say that the group has told the processor what it owns."""

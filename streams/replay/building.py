@@ -49,10 +49,10 @@ def resolvers(
 def bulk_fold(application: Application, projection: AnyProjection, ids: SchemaIds) -> BulkFold:
     """Return the quickest fold of a projection."""
     if isinstance(projection, RowPerEvent):
-        [codec] = [application.event_codec(each, ids) for each in projection.of if projection.event in each.event_types]
-        [topic] = [application.topics(each).events for each in projection.of if projection.event in each.event_types]
-        fields = tuple(projection.row.model_fields)
-        return BulkRows(projection, {topic: partial(codec.resolve_fields, kind=projection.event, fields=fields)})
+        [source] = [each for each in projection.of if projection.event in each.event_types]
+        resolve, fields = application.event_codec(source, ids).resolve_fields, tuple(projection.row.model_fields)
+        topic = application.topics(source).events
+        return BulkRows(projection, {topic: partial(resolve, kind=projection.event, fields=fields)})
     bare = ignores_metadata(projection.project)
     return BulkFold(projection, resolvers(application, projection, ids, bare=bare))
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 NOT_BENCHMARKS = {"__init__", "__main__", "measuring", "processes", "visibility"}
-PEERS = ("eventsourcing", "quixstreams")
+PEERS = {"commands": "eventsourcing", "load": "eventsourcing", "replay": "quixstreams"}
 
 
 def names() -> list[str]:
@@ -25,11 +25,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print a JSON object on the last line")
     parser.add_argument("--quick", action="store_true", help="on little data, for those that can")
     arguments = parser.parse_args()
-    if missing := [each for each in PEERS if find_spec(each) is None]:
+    chosen = arguments.names or names()
+    if missing := {each for name in chosen if (each := PEERS.get(name)) and find_spec(each) is None}:
         parser.error(
-            f"not installed: {', '.join(missing)}; `make .venv/bench.stamp` installs what is measured beside us"
+            f"not installed: {', '.join(sorted(missing))}; `make .venv/bench.stamp` installs what is measured beside us"
         )
-    for name in arguments.names or names():
+    for name in chosen:
         if name not in names():
             parser.error(f"no benchmark {name!r}; there are: {', '.join(names())}")
         module = importlib.import_module(f"tests.benchmarks.{name}")
